@@ -1,0 +1,225 @@
+"""The wire formats of the three senders: dataclasses with ``pack`` and ``unpack`` beside each other.
+
+Owns the byte layouts and the rules a packet must meet. Does not own sockets, clocks or messages.
+All integers and floats are little-endian without padding; times are Unix seconds on the sender's
+clock; lengths and angles are as sent (mm, deg). Every ``unpack`` raises :class:`WireError`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+
+CAMERA_PORT = 5555
+ROBOT_PORT = 5556
+SENSOR_PORT = 9999
+ROBOT_TOPIC = b"robot_state"
+SENSOR_RATE = 650.0  # samples/s, nominal
+ASCAN_LENGTH = 1025  # points of one OCT A-scan
+SENSOR_CHANNELS = 1 + ASCAN_LENGTH  # force, then the A-scan
+MAX_SAMPLES_PER_DATAGRAM = 15  # what fits into one UDP datagram
+# 2000-01-01 to 2100-01-01: a time outside is not a Unix time in seconds (milliseconds, uptime).
+EARLIEST_TIME, LATEST_TIME = 946_684_800.0, 4_102_444_800.0
+
+_SAMPLE = np.dtype(
+    [("time", "<f8"), ("send_time", "<f8"), ("force", "<f4"), ("ascan", "<f4", (ASCAN_LENGTH,))]
+)
+_COUNT = struct.Struct("<I")
+_ROBOT = struct.Struct("<ddf12f")
+
+
+class WireError(ValueError):
+    """A packet that breaks its format. ``kind`` is the short name that it is counted under."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def _check_time(name: str, value: float) -> float:
+    if not EARLIEST_TIME <= value <= LATEST_TIME:  # also refuses NaN
+        raise WireError(
+            "bad time", f"{name} {value!r} is not a Unix time in seconds: check the sender's clock"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFrame:
+    """One camera frame: a ZMQ message of two parts, JSON header and JPEG; further parts are ignored.
+
+    ``timestamp`` is the acquisition time and ``send_time`` (optional on the wire) the time of
+    sending, both in seconds on the sender's clock. ``width`` and ``height`` are read from the JPEG's
+    own header [pixels]; the JPEG is not decoded.
+    """
+
+    camera: str
+    timestamp: float
+    jpeg: bytes
+    width: int
+    height: int
+    send_time: float | None = None
+
+    def pack(self) -> list[bytes]:
+        """The message parts, as a sender sends them."""
+        header: dict[str, object] = {
+            "camera": self.camera,
+            "timestamp": self.timestamp,
+            "size": len(self.jpeg),
+        }
+        if self.send_time is not None:
+            header["send_time"] = self.send_time
+        return [json.dumps(header).encode(), self.jpeg]
+
+    @classmethod
+    def unpack(cls, parts: Sequence[bytes], max_pixels: int) -> CameraFrame:
+        """Read one multipart message; a JPEG of more than ``max_pixels`` is refused undecoded."""
+        if len(parts) < 2:
+            raise WireError(
+                "part count",
+                f"camera message has {len(parts)} part(s), not 2 (JSON header, JPEG): "
+                "does the sender use send_multipart?",
+            )
+        try:
+            header = json.loads(parts[0])
+        except ValueError as error:  # covers bad UTF-8 and bad JSON
+            raise WireError("bad JSON", f"camera header is not UTF-8 JSON: {error}") from error
+        if not isinstance(header, dict) or not isinstance(header.get("camera"), str):
+            raise WireError("bad JSON", f"camera header lacks a 'camera' name: {parts[0][:200]!r}")
+        try:
+            width, height = jpeg_size(parts[1])
+        except JpegError as error:
+            raise WireError("bad JPEG", f"frame of {header['camera']!r}: {error}") from error
+        if width * height > max_pixels:
+            raise WireError(
+                "JPEG too large",
+                f"frame of {header['camera']!r} is {width}x{height}, over the limit of "
+                f"{max_pixels} pixels: raise max_pixels if the camera really is that large",
+            )
+        send_time = header.get("send_time")
+        return cls(
+            camera=header["camera"],
+            timestamp=_check_time("camera timestamp", _number(header, "timestamp")),
+            jpeg=parts[1],
+            width=width,
+            height=height,
+            send_time=None
+            if send_time is None
+            else _check_time("camera send_time", _number(header, "send_time")),
+        )
+
+
+def _number(header: Mapping[str, object], key: str) -> float:
+    value = header.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WireError("bad JSON", f"camera header's {key!r} is {value!r}, not a number")
+    return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RobotPacket:
+    """One robot state: a ZMQ message of two parts, topic ``robot_state`` and 68 bytes ``<ddf12f``.
+
+    ``joints`` are six angles [deg]; ``pose`` is x, y, z [mm] and alpha, beta, gamma [deg], mobile
+    XYZ Euler angles; ``force`` [N].
+    """
+
+    SIZE: ClassVar[int] = _ROBOT.size
+
+    origin_time: float
+    send_time: float
+    force: float
+    joints: tuple[float, ...]
+    pose: tuple[float, ...]
+
+    def pack(self) -> list[bytes]:
+        """The message parts, as the robot's host sends them."""
+        payload = _ROBOT.pack(
+            self.origin_time, self.send_time, self.force, *self.joints, *self.pose
+        )
+        return [ROBOT_TOPIC, payload]
+
+    @classmethod
+    def unpack(cls, parts: Sequence[bytes]) -> RobotPacket:
+        """Read one multipart message."""
+        if len(parts) != 2:
+            raise WireError(
+                "part count", f"robot message has {len(parts)} part(s), not 2 (topic, payload)"
+            )
+        if parts[0] != ROBOT_TOPIC:
+            raise WireError(
+                "unknown topic", f"robot message has topic {parts[0][:40]!r}, not {ROBOT_TOPIC!r}"
+            )
+        if len(parts[1]) != _ROBOT.size:
+            raise WireError(
+                "wrong size",
+                f"robot payload is {len(parts[1])} bytes, not {_ROBOT.size} (<ddf12f): "
+                "does the sender run the same packet version?",
+            )
+        values = _ROBOT.unpack(parts[1])
+        if not all(map(math.isfinite, values[2:])):
+            raise WireError("not finite", f"robot payload has NaN or infinite values: {values[2:]}")
+        return cls(
+            origin_time=_check_time("robot origin time", values[0]),
+            send_time=_check_time("robot send time", values[1]),
+            force=values[2],
+            joints=values[3:9],
+            pose=values[9:15],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SensorDatagram:
+    """One UDP datagram of n sensor samples, oldest first: ``<I`` n, then n times ``<ddf1025f``.
+
+    Arrays are read-only and share the datagram's memory: ``times``, ``send_times`` (n,) float64 [s],
+    ``force`` (n,) float32 [N], ``ascan`` (n, 1025) float32 (one OCT A-scan a row, sender's units).
+    """
+
+    SAMPLE_SIZE: ClassVar[int] = _SAMPLE.itemsize
+
+    times: NDArray[np.float64]
+    send_times: NDArray[np.float64]
+    force: NDArray[np.float32]
+    ascan: NDArray[np.float32]
+
+    def pack(self) -> bytes:
+        """The datagram, as the sensor's host sends it."""
+        samples = np.empty(len(self.times), _SAMPLE)
+        samples["time"], samples["send_time"] = self.times, self.send_times
+        samples["force"], samples["ascan"] = self.force, self.ascan
+        return _COUNT.pack(len(samples)) + samples.tobytes()
+
+    @classmethod
+    def unpack(cls, datagram: bytes) -> SensorDatagram:
+        """Read one datagram; all its samples are good or it is refused whole."""
+        size = len(datagram)
+        if size < _COUNT.size + cls.SAMPLE_SIZE or (size - _COUNT.size) % cls.SAMPLE_SIZE:
+            raise WireError(
+                "wrong size",
+                f"sensor datagram is {size} bytes, not {_COUNT.size} + {cls.SAMPLE_SIZE} n: "
+                f"is the sender's A-scan length {ASCAN_LENGTH}?",
+            )
+        (count,) = _COUNT.unpack_from(datagram)
+        if count != (size - _COUNT.size) // cls.SAMPLE_SIZE:
+            raise WireError(
+                "wrong count",
+                f"sensor datagram of {size} bytes says {count} samples, but holds "
+                f"{(size - _COUNT.size) // cls.SAMPLE_SIZE}",
+            )
+        samples = np.frombuffer(datagram, _SAMPLE, offset=_COUNT.size)
+        if not (np.isfinite(samples["force"]).all() and np.isfinite(samples["ascan"]).all()):
+            raise WireError("not finite", "sensor datagram has NaN or infinite values")
+        for name in ("time", "send_time"):
+            for value in samples[name]:
+                _check_time(f"sensor {name}", float(value))
+        return cls(samples["time"], samples["send_time"], samples["force"], samples["ascan"])
