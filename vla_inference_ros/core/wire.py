@@ -1,4 +1,4 @@
-"""The wire formats of the three senders: dataclasses with ``pack`` and ``unpack`` beside each other.
+"""The wire formats of the three senders: dataclasses, ``pack`` and ``unpack`` beside each other.
 
 Owns the byte layouts and the rules a packet must meet. Does not own sockets, clocks or messages.
 All integers and floats are little-endian without padding; times are Unix seconds on the sender's
@@ -55,11 +55,11 @@ def _check_time(name: str, value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CameraFrame:
-    """One camera frame: a ZMQ message of two parts, JSON header and JPEG; further parts are ignored.
+    """One camera frame: a ZMQ message of JSON header and JPEG; further parts are ignored.
 
     ``timestamp`` is the acquisition time and ``send_time`` (optional on the wire) the time of
-    sending, both in seconds on the sender's clock. ``width`` and ``height`` are read from the JPEG's
-    own header [pixels]; the JPEG is not decoded.
+    sending, both in seconds on the sender's clock. ``width`` and ``height`` [pixels] are read from
+    the JPEG's own header; the JPEG is not decoded.
     """
 
     camera: str
@@ -181,8 +181,9 @@ class RobotPacket:
 class SensorDatagram:
     """One UDP datagram of n sensor samples, oldest first: ``<I`` n, then n times ``<ddf1025f``.
 
-    Arrays are read-only and share the datagram's memory: ``times``, ``send_times`` (n,) float64 [s],
-    ``force`` (n,) float32 [N], ``ascan`` (n, 1025) float32 (one OCT A-scan a row, sender's units).
+    Arrays are read-only and share the datagram's memory: ``times``, ``send_times`` (n,) float64
+    [s], ``force`` (n,) float32 [N], ``ascan`` (n, 1025) float32 (an OCT A-scan a row, sender's
+    units).
     """
 
     SAMPLE_SIZE: ClassVar[int] = _SAMPLE.itemsize

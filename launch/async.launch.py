@@ -1,0 +1,52 @@
+"""The whole inference: bridges, VLM, action expert and monitor; with sim:=true senders as well."""
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown, TimerAction
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from vla_inference_ros import graph
+
+NAMES = {argument.name for argument in graph.ARGUMENTS}
+
+
+def generate_launch_description() -> LaunchDescription:
+    given: dict[str, str] = {}
+
+    def note_given(context: LaunchContext) -> None:
+        """Before the defaults are declared, only what the user gave is configured."""
+        given.update({k: v for k, v in context.launch_configurations.items() if k in NAMES})
+
+    def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
+        built = graph.build(given)
+        actions = [_node(node, built) for node in built.nodes]
+        if built.duration:
+            over = f"duration of {built.duration:g} s is over"
+            stop = [LogInfo(msg=over), Shutdown(reason=over)]
+            actions.append(TimerAction(period=built.duration, actions=stop))
+        return actions
+
+    return LaunchDescription(
+        [
+            OpaqueFunction(function=note_given),
+            *(
+                DeclareLaunchArgument(a.name, default_value=a.default, description=a.description)
+                for a in graph.ARGUMENTS
+            ),
+            OpaqueFunction(function=start),
+        ]
+    )
+
+
+def _node(node: graph.NodeSpec, built: graph.Graph) -> Node:
+    # Typed: untyped text is read as YAML, where an instruction "yes" is a truth value.
+    overrides = {k: ParameterValue(v, value_type=type(v)) for k, v in node.parameters.items()}
+    return Node(
+        package=graph.PACKAGE,
+        executable=node.name,
+        parameters=[str(built.params_file), overrides],
+        output="screen",
+        respawn=built.respawn,
+        respawn_delay=graph.RESPAWN_DELAY,
+        on_exit=None if built.respawn else [Shutdown(reason=f"{node.name} has ended")],
+    )

@@ -1,0 +1,186 @@
+"""Conversions between dataclasses and ROS messages, and from the wire's units to SI.
+
+Pure functions, no node needed. The only place where mm and deg become m and rad.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Header
+
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.msg import RobotState, SensorBatch
+
+_NANO = 1_000_000_000
+_CHANNELS = {"bgr8": 3, "rgb8": 3, "mono8": 1}
+
+try:
+    from cv_bridge import CvBridge
+except ImportError:  # not among the PyPI wheels; the common encodings need no cv_bridge
+    CvBridge = None
+
+
+def time_message(seconds: float) -> Time:
+    """Unix seconds as a message, rounded to the nanosecond; 0 stands for 'none'."""
+    whole = math.floor(seconds)
+    nanosec = round((seconds - whole) * _NANO)
+    carry, nanosec = divmod(nanosec, _NANO)
+    return Time(sec=whole + carry, nanosec=nanosec)
+
+
+def seconds(stamp: Time) -> float:
+    """A time message as Unix seconds."""
+    return float(stamp.sec + stamp.nanosec / _NANO)
+
+
+def header(stamp: float, frame_id: str = "") -> Header:
+    """A header with a stamp [Unix s]."""
+    return Header(stamp=time_message(stamp), frame_id=frame_id)
+
+
+def quaternion_from_euler_xyz(alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
+    """(x, y, z, w) of R = Rx(alpha) Ry(beta) Rz(gamma), mobile XYZ Euler angles in rad.
+
+    The product of the three axes' quaternions; w is never negative.
+    """
+    ca, cb, cg = (math.cos(angle / 2) for angle in (alpha, beta, gamma))
+    sa, sb, sg = (math.sin(angle / 2) for angle in (alpha, beta, gamma))
+    quaternion = np.array(
+        [
+            sa * cb * cg + ca * sb * sg,
+            ca * sb * cg - sa * cb * sg,
+            ca * cb * sg + sa * sb * cg,
+            ca * cb * cg - sa * sb * sg,
+        ]
+    )
+    return -quaternion if quaternion[3] < 0 else quaternion
+
+
+# --- camera
+
+
+def compressed_image(frame: CameraFrame, frame_id: str) -> CompressedImage:
+    """The JPEG as received, stamped with its acquisition time."""
+    return CompressedImage(
+        header=header(frame.timestamp, frame_id), format="jpeg", data=array("B", frame.jpeg)
+    )
+
+
+def image(pixels: NDArray[np.uint8], stamp: Header) -> Image:
+    """(H, W, 3) uint8 BGR pixels as a bgr8 image."""
+    if CvBridge is not None:
+        message = CvBridge().cv2_to_imgmsg(pixels, encoding="bgr8")
+        message.header = stamp
+        return message
+    height, width = pixels.shape[:2]
+    return Image(
+        header=stamp,
+        height=height,
+        width=width,
+        encoding="bgr8",
+        is_bigendian=0,
+        step=3 * width,
+        data=array("B", pixels.tobytes()),
+    )
+
+
+def rgb_pixels(message: Image) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a raw image.
+
+    bgr8, rgb8 and mono8 are read here, every other encoding by cv_bridge. ValueError if the data
+    does not fit the size it says, or if cv_bridge is needed and absent.
+    """
+    channels = _CHANNELS.get(message.encoding)
+    if channels is None:
+        if CvBridge is None:
+            raise ValueError(
+                f"image encoding {message.encoding!r} needs cv_bridge, which is not installed: "
+                f"install it or publish one of {', '.join(_CHANNELS)}"
+            )
+        pixels: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8")
+        return pixels
+    row = message.width * channels
+    if message.step < row or len(message.data) < message.step * message.height or row == 0:
+        raise ValueError(
+            f"raw image of {len(message.data)} bytes does not hold {message.width}x"
+            f"{message.height} {message.encoding} with rows of {message.step} bytes"
+        )
+    rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height]
+    pixels = rows.reshape(message.height, message.step)[:, :row]
+    pixels = pixels.reshape(message.height, message.width, channels)
+    if message.encoding == "mono8":
+        return np.repeat(pixels, 3, axis=2)
+    return pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels
+
+
+# --- robot
+
+
+def robot_state(packet: RobotPacket, frame_id: str) -> RobotState:
+    """Everything in the packet, in SI units."""
+    return RobotState(
+        header=header(packet.origin_time, frame_id),
+        send_stamp=time_message(packet.send_time),
+        force=packet.force,
+        joint_position=np.radians(packet.joints),
+        position=np.divide(packet.pose[:3], 1000.0),
+        euler_xyz=np.radians(packet.pose[3:]),
+    )
+
+
+def joint_state(state: RobotState, names: list[str]) -> JointState:
+    """The joints [rad] under their names."""
+    message = JointState(name=names, position=array("d", state.joint_position))
+    message.header.stamp = state.header.stamp
+    return message
+
+
+def pose(state: RobotState) -> PoseStamped:
+    """The tool's pose [m, quaternion] in the robot's base frame."""
+    message = PoseStamped(header=state.header)
+    position, orientation = message.pose.position, message.pose.orientation
+    position.x, position.y, position.z = map(float, state.position)
+    quaternion = quaternion_from_euler_xyz(*state.euler_xyz)
+    orientation.x, orientation.y, orientation.z, orientation.w = map(float, quaternion)
+    return message
+
+
+# --- sensor
+
+
+def sensor_batch(datagram: SensorDatagram, clock_offset: float, frame_id: str) -> SensorBatch:
+    """One datagram's samples, their times moved by ``clock_offset`` [s] to this host's clock."""
+    stamps = [time_message(time) for time in (datagram.times + clock_offset).tolist()]
+    return SensorBatch(
+        header=Header(stamp=stamps[-1], frame_id=frame_id),
+        stamps=stamps,
+        force=array("f", datagram.force.tobytes()),
+        ascan_length=datagram.ascan.shape[1],
+        ascan=array("f", datagram.ascan.tobytes()),
+        clock_offset=clock_offset,
+    )
+
+
+def sensor_arrays(
+    batch: SensorBatch,
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """(times (n,) [Unix s], force (n,) [N], A-scans (n, K)) of a batch.
+
+    ValueError if the three lengths do not belong together.
+    """
+    count, length = len(batch.stamps), batch.ascan_length
+    if count == 0 or len(batch.force) != count or len(batch.ascan) != count * length:
+        raise ValueError(
+            f"sensor batch has {count} stamps, {len(batch.force)} forces and {len(batch.ascan)} "
+            f"A-scan values of {length} points: publish as many of each"
+        )
+    times = np.fromiter((seconds(stamp) for stamp in batch.stamps), np.float64, count)
+    force = np.frombuffer(batch.force, np.float32)
+    return times, force, np.frombuffer(batch.ascan, np.float32).reshape(count, length)

@@ -1,0 +1,88 @@
+"""The health limits, and what they say of streams, stages and the whole inference."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+VL_UPDATE_PROBLEM = 0.5  # [s]; normal is 0.375 to 0.400
+EXPERT_SLOW, EXPERT_PROBLEM = 0.05, 0.1  # [s]; normal is 0.020 to 0.030
+SENSOR_FILL_WARNING = 30  # samples of 65; normal is 60 to 65
+SILENT_AFTER = 3.0  # a node that has not reported for so long is taken for dead [s]
+STALLED_AFTER = 1.0  # a stream whose newest item is older has stopped [s]
+HOLD_AFTER = 0.5  # without a chunk for so long the inference holds [s]
+
+
+class Level(enum.IntEnum):
+    """Diagnostic levels; the values are diagnostic_msgs/DiagnosticStatus's."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+
+
+class State(enum.IntEnum):
+    """State of the whole inference; the values are InferenceStatus's."""
+
+    WAIT = 0
+    OK = 1
+    DEGRADED = 2
+    HOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A level and why, in plain words."""
+
+    level: Level
+    message: str
+
+
+def vlm_health(duration: float) -> Finding:
+    """Of the mean duration of VLM updates [s]."""
+    if duration > VL_UPDATE_PROBLEM:
+        return Finding(
+            Level.ERROR, f"updates take {duration * 1e3:.0f} ms, over {VL_UPDATE_PROBLEM * 1e3:.0f}"
+        )
+    return Finding(Level.OK, f"updates take {duration * 1e3:.0f} ms")
+
+
+def expert_health(duration: float, fill: int) -> Finding:
+    """Of the mean duration of an expert step [s] and the samples in its window."""
+    message = f"steps take {duration * 1e3:.1f} ms"
+    if duration > EXPERT_PROBLEM:
+        return Finding(Level.ERROR, f"{message}, over {EXPERT_PROBLEM * 1e3:.0f}")
+    if duration > EXPERT_SLOW:
+        return Finding(Level.WARN, f"{message}, over {EXPERT_SLOW * 1e3:.0f}")
+    if fill < SENSOR_FILL_WARNING:
+        return Finding(Level.WARN, f"sensor window holds {fill}, under {SENSOR_FILL_WARNING}")
+    return Finding(Level.OK, message)
+
+
+def stream_health(accepted: int, age: float, new_problems: Sequence[str]) -> Finding:
+    """Of what has come, the newest item's age [s], and the kinds of bad input since last time."""
+    if accepted == 0:
+        return Finding(Level.WARN, "nothing received yet: is the sender running?")
+    if age > STALLED_AFTER:
+        return Finding(Level.ERROR, f"nothing new for {age:.1f} s")
+    if new_problems:
+        return Finding(Level.WARN, f"bad input: {', '.join(new_problems)}")
+    return Finding(Level.OK, "receiving")
+
+
+def inference_state(
+    *, since_chunk: float | None, reasons: Sequence[str], waiting_for: Sequence[str]
+) -> tuple[State, str]:
+    """State and reason, from the time since the newest chunk [s] (None: none yet), that chunk's
+    reservations, and what the stages are waiting for.
+    """
+    lacks = f"waiting for {', '.join(waiting_for)}" if waiting_for else ""
+    if since_chunk is None:
+        return State.WAIT, lacks or "waiting for the first action chunk"
+    if since_chunk > HOLD_AFTER:
+        return State.HOLD, f"no action chunk for {since_chunk:.1f} s" + (lacks and f": {lacks}")
+    if reasons:
+        return State.DEGRADED, "; ".join(reasons)
+    return State.OK, ""

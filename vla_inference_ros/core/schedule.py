@@ -1,0 +1,80 @@
+"""An absolute schedule: tick k is due at start + k * period, whatever the ticks before it did."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+# How long one wait may last before the stop event is looked at again [s].
+_SLICE = 0.05
+
+
+class TickClock(Protocol):
+    """What a schedule needs of a clock; times in seconds on the clock's own scale."""
+
+    def now(self) -> float:
+        """The present time."""
+
+    def sleep_until(self, deadline: float) -> None:
+        """Return at ``deadline``, or earlier."""
+
+    def to_unix(self, instant: float) -> float:
+        """An instant of this clock as a stamp [Unix s]."""
+
+
+class SteadyClock:
+    """The monotonic clock: setting the time of day does not move its ticks."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def sleep_until(self, deadline: float) -> None:
+        """Sleep; not at all if the deadline has passed."""
+        delay = deadline - time.monotonic()
+        if delay > 0:
+            time.sleep(delay)
+
+    def to_unix(self, instant: float) -> float:
+        """By the two clocks' present difference."""
+        return instant + (time.time() - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One tick: its number from 1, when it was due [Unix s], and how many before it were missed."""
+
+    index: int
+    stamp: float
+    missed: int
+
+
+class Schedule:
+    """Waits for one tick after the other.
+
+    A tick that comes while its user is still busy is missed: it is counted and never made up for,
+    so ticks do not bunch and nothing queues.
+    """
+
+    def __init__(self, period: float, clock: TickClock | None = None) -> None:
+        if period <= 0:
+            raise ValueError(f"period is {period} s, not positive")
+        self.period = period
+        self._clock: TickClock = clock or SteadyClock()
+        self._start = self._clock.now()
+        self._index = 0
+
+    def wait(self, stopping: threading.Event) -> Tick | None:
+        """Wait for the next tick; None once ``stopping`` is set."""
+        passed = int((self._clock.now() - self._start) / self.period)
+        missed = max(0, passed - self._index)
+        self._index += missed + 1
+        due = self._start + self._index * self.period
+        while not stopping.is_set():
+            now = self._clock.now()
+            if now >= due:
+                return Tick(self._index, self._clock.to_unix(due), missed)
+            self._clock.sleep_until(min(due, now + _SLICE))
+        return None

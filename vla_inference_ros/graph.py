@@ -1,0 +1,196 @@
+"""Which nodes run with what parameters: the one description behind the launch files and vla-launch.
+
+Imports no ROS and no node, so that launching stays quick. An argument that is given overrides the
+parameters file; one that is not leaves the file's value, so the defaults here are documentation of
+what ``config/async.yaml`` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGE = "vla_inference_ros"
+
+Value = bool | int | float | str
+
+
+class ArgumentError(ValueError):
+    """A launch argument is unknown or has a value that cannot be used; the message names it."""
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise ValueError("not true or false")
+    return values[text.lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A launch argument; ``targets`` are the (node, parameter) pairs that its value goes to."""
+
+    name: str
+    default: str
+    description: str
+    read: Callable[[str], Value] = str
+    targets: tuple[tuple[str, str], ...] = ()
+
+    def value(self, text: str) -> Value:
+        """The typed value; ArgumentError if ``text`` is none."""
+        try:
+            return self.read(text)
+        except ValueError as error:
+            raise ArgumentError(f"argument {self.name}:={text} cannot be used: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One process: executable and node have the same name; ``parameters`` override the file."""
+
+    name: str
+    parameters: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What to run: the nodes, their parameters file, and for how long [s] (0: until stopped)."""
+
+    nodes: tuple[NodeSpec, ...]
+    params_file: Path
+    duration: float
+    respawn: bool
+
+
+NODES = ("camera_bridge", "robot_bridge", "sensor_bridge", "vlm", "action_expert", "monitor")
+SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
+RESPAWN_DELAY = 1.0  # [s]
+
+ARGUMENTS = (
+    Argument(
+        "checkpoint",
+        "",
+        "trained sensor encoder and action expert (.pt or .safetensors)",
+        targets=(("action_expert", "checkpoint"),),
+    ),
+    Argument(
+        "model",
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        "a hub id, a local folder, tiny (small, random weights) or stub (no network)",
+        targets=(("vlm", "model"), ("action_expert", "model")),
+    ),
+    Argument(
+        "device",
+        "auto",
+        "torch device: auto, cpu, cuda or cuda:N",
+        targets=(("vlm", "device"), ("action_expert", "device")),
+    ),
+    Argument(
+        "instruction",
+        "Perform needle insertion into the eye",
+        "the prompt; /vla/instruction changes it while running",
+        targets=(("vlm", "instruction"),),
+    ),
+    Argument(
+        "vl_reuse",
+        "4",
+        "action chunks for one VLM update",
+        int,
+        (("vlm", "vl_reuse"), ("action_expert", "vl_reuse")),
+    ),
+    Argument(
+        "action_rate",
+        "10.0",
+        "action chunks per second [Hz]",
+        float,
+        (("vlm", "action_rate"), ("action_expert", "action_rate")),
+    ),
+    Argument(
+        "robot_host",
+        "127.0.0.1",
+        "host of the robot sender (the rig's is 10.130.41.111)",
+        targets=(("robot_bridge", "host"),),
+    ),
+    Argument(
+        "robot_port",
+        "5556",
+        "TCP port of the robot sender",
+        int,
+        (("robot_bridge", "port"), ("sim_robot", "port")),
+    ),
+    Argument(
+        "camera_port",
+        "5555",
+        "TCP port that the cameras push to",
+        int,
+        (("camera_bridge", "port"), ("sim_camera", "port")),
+    ),
+    Argument(
+        "sensor_port",
+        "9999",
+        "UDP port that the sensor sends to",
+        int,
+        (("sensor_bridge", "port"), ("sim_sensor", "port")),
+    ),
+    Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
+    Argument("save_data", "false", "save a run folder (not in this version)", _boolean),
+    Argument("output_dir", ".", "where save_data writes"),
+    Argument("duration", "0.0", "stop after so many seconds; 0 runs until Ctrl+C", float),
+    Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),
+    Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
+)
+
+# The launch files: what each sets differently from the arguments' defaults.
+LAUNCH_FILES: dict[str, dict[str, str]] = {
+    "async.launch.py": {},
+    "demo.launch.py": {"model": "tiny", "sim": "true"},
+}
+
+
+def prefix() -> Path:
+    """The folder that the package is installed in, with ``lib`` and ``share`` in it."""
+    for folder in Path(__file__).parents:
+        if (folder / "share" / PACKAGE / "package.xml").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{__file__} is not part of an installation: build the package with colcon or pip first"
+    )
+
+
+def share() -> Path:
+    """The package's share folder: launch files and configuration."""
+    return prefix() / "share" / PACKAGE
+
+
+def build(given: Mapping[str, str]) -> Graph:
+    """The graph for the arguments that were given, by name; raises ArgumentError."""
+    arguments = {argument.name: argument for argument in ARGUMENTS}
+    unknown = sorted(set(given) - set(arguments))
+    if unknown:
+        raise ArgumentError(
+            f"unknown argument {unknown[0]!r}; known are {', '.join(sorted(arguments))}"
+        )
+    values = {name: a.value(given.get(name, a.default)) for name, a in arguments.items()}
+    if values["save_data"]:
+        raise ArgumentError(
+            "argument save_data:=true: this version cannot save run folders; record the topics "
+            "with 'ros2 bag record --all' instead"
+        )
+    duration = float(values["duration"])
+    if not duration >= 0:
+        raise ArgumentError(f"argument duration:={given['duration']} is not 0 or more seconds")
+    params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
+    if not params_file.is_file():
+        raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
+    overrides: dict[str, dict[str, Value]] = {}
+    for name in given:
+        for node, parameter in arguments[name].targets:
+            overrides.setdefault(node, {})[parameter] = values[name]
+    names = NODES + (SIM_NODES if values["sim"] else ())
+    return Graph(
+        nodes=tuple(NodeSpec(name, overrides.get(name, {})) for name in names),
+        params_file=params_file,
+        duration=duration,
+        respawn=bool(values["respawn"]),
+    )

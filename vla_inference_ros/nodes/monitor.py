@@ -1,0 +1,143 @@
+"""Monitor node: listens to all others; writes the console lines, the status and the diagnostics."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from vla_inference_ros.convert import header, seconds
+from vla_inference_ros.core.console import ActionLine, vl_update_line
+from vla_inference_ros.core.health import State, inference_state
+from vla_inference_ros.core.statistics import SlidingStatistics
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.diagnostics import Diagnostics
+from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.status import Reports, fill_status, status_block
+from vla_inference_ros.nodes.vla_node import VlaNode, run
+
+_LOOK_PERIOD = 0.1  # how often the state is judged [s]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorConfig:
+    """Parameters of the monitor."""
+
+    status_period: float = parameter(
+        2.0, "time between two status blocks and /vla/status [s]", minimum=0.1, maximum=3600.0
+    )
+    diagnostics_period: float = parameter(
+        1.0, "time between two /diagnostics [s]", minimum=0.1, maximum=3600.0
+    )
+
+
+class Monitor(VlaNode[MonitorConfig]):
+    """Publishes ``/vla/status`` and ``/diagnostics`` and prints the console lines."""
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("monitor", MonitorConfig, **node_arguments)
+        # The newest of each, and what the statistics are made of.
+        self.features: VLFeatures | None = None
+        self.chunk: ActionChunk | None = None
+        self.robot: RobotState | None = None
+        self.reports = Reports()
+        self.vl_time = SlidingStatistics()
+        self.action_time = SlidingStatistics()
+        self.action_interval = SlidingStatistics()
+        self._chunk_arrival: float | None = None
+        self._diagnostics = Diagnostics()
+        self._state: tuple[State, str] = (State.WAIT, "")
+        self._status = self.create_publisher(InferenceStatus, "/vla/status", qos.STATUS)
+        self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.create_subscription(VLFeatures, "/vla/features", self._see_features, qos.FEATURES)
+        self.create_subscription(ActionChunk, "/vla/actions", self._see_chunk, qos.ACTIONS)
+        self.create_subscription(RobotState, "/robot/state", self._see_robot, qos.ROBOT)
+        self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
+        self.create_timer(_LOOK_PERIOD, self._judge)
+        self.create_timer(self.config.status_period, self._tell)
+        self.create_timer(self.config.diagnostics_period, self._diagnose)
+
+    # --- what comes in
+
+    def _see_features(self, message: VLFeatures) -> None:
+        duration = seconds(message.finished) - seconds(message.started)
+        self.features = message
+        self.vl_time.add(time.monotonic(), duration)
+        print(vl_update_line(message.update_id, duration), flush=True)
+
+    def _see_chunk(self, message: ActionChunk) -> None:
+        now = time.monotonic()
+        if self._chunk_arrival is not None:
+            self.action_interval.add(now, now - self._chunk_arrival)
+        self._chunk_arrival = now
+        self.chunk = message
+        self.action_time.add(now, message.inference_time)
+        line = ActionLine(
+            chunk_id=message.chunk_id,
+            reuse_index=message.vl_reuse_index,
+            reuse_limit=message.vl_reuse_limit,
+            action=message.actions[: message.action_dim],
+            duration=message.inference_time,
+            samples=message.sensor_samples,
+            window=message.sensor_window,
+            reasons=message.reasons,
+        )
+        print(line, flush=True)
+        self._judge()
+
+    def _see_robot(self, message: RobotState) -> None:
+        self.robot = message
+
+    def _see_report(self, message: StreamReport) -> None:
+        self.reports.add(message, time.monotonic())
+
+    # --- what goes out
+
+    def _judge(self) -> None:
+        """Publish the status at once when the state has changed."""
+        since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
+        state, reason = inference_state(
+            since_chunk=since,
+            reasons=self.chunk.reasons if self.chunk else [],
+            waiting_for=self.reports.waiting_for(),
+        )
+        changed = state is not self._state[0]
+        self._state = (state, reason)
+        if changed:
+            self._publish_status()
+
+    def _tell(self) -> None:
+        self._judge()
+        status = self._publish_status()
+        clock = time.strftime("%H:%M:%S", time.localtime(self.now()))
+        print(status_block(status, clock, self.robot is not None), flush=True)
+
+    def _publish_status(self) -> InferenceStatus:
+        state, reason = self._state
+        status = InferenceStatus(header=header(self.now()), state=int(state), reason=reason)
+        fill_status(status, self, time.monotonic())
+        self._status.publish(status)
+        return status
+
+    def _diagnose(self) -> None:
+        now = self.now()
+        array = DiagnosticArray(header=header(now))
+        array.status = self._diagnostics.statuses(
+            self.reports,
+            *self._state,
+            vl_time=self.vl_time.summary(time.monotonic()),
+            action_time=self.action_time.summary(time.monotonic()),
+            now=now,
+        )
+        self._array.publish(array)
+
+
+def main() -> int:
+    """Run the node."""
+    for stream in (sys.stdout, sys.stderr):  # the lines are UTF-8 whatever the locale
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    return run(Monitor)

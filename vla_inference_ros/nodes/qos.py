@@ -1,0 +1,30 @@
+"""Quality of service of the package's topics, in one place so that both ends agree.
+
+All are reliable: best effort loses more than a tenth of the 150 kB frames even on loopback.
+"""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _reliable(depth: int) -> QoSProfile:
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
+
+
+IMAGES = _reliable(5)  # shallow: an old frame is of no use
+ROBOT = _reliable(50)  # half a second at 100 Hz
+SENSOR = _reliable(50)  # a second of datagrams
+FEATURES = _reliable(5)
+ACTIONS = _reliable(10)
+REPORTS = _reliable(50)
+STATUS = _reliable(10)
+# Kept for nodes that start later.
+INSTRUCTION = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+
+
+def newest_image(reliability: str) -> QoSProfile:
+    """Only the newest image matters; ``reliability`` is reliable or best_effort."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])

@@ -1,0 +1,112 @@
+"""Sensor bridge: UDP datagrams in, sensor batches out, with stamps in this host's clock."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from vla_inference_ros.convert import sensor_batch
+from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockOffset
+from vla_inference_ros.core.udp import Datagram, UdpReceiver
+from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram, WireError
+from vla_inference_ros.msg import SensorBatch
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
+
+_TIMEOUT = 0.1  # how often the socket thread looks whether it should stop [s]
+
+
+@dataclass(frozen=True, slots=True)
+class SensorBridgeConfig:
+    """Parameters of the sensor bridge."""
+
+    port: int = parameter(
+        SENSOR_PORT, "UDP port that the sensor sends to", minimum=1, maximum=65535
+    )
+    bind_address: str = parameter("0.0.0.0", "address to listen on; 0.0.0.0 for all")
+    frame_id: str = parameter("sensor", "frame of the force and the A-scans")
+    calibration_packets: int = parameter(
+        CALIBRATION_PACKETS,
+        "datagrams from which the clock offset is learnt",
+        minimum=1,
+        maximum=100_000,
+    )
+    receive_buffer: int = parameter(
+        4 << 20, "bytes the kernel may hold for us [bytes]", minimum=65536, maximum=1 << 30
+    )
+
+
+class SensorBridge(VlaNode[SensorBridgeConfig]):
+    """Publishes ``/sensor/samples``, one batch a datagram."""
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("sensor_bridge", SensorBridgeConfig, **node_arguments)
+        config = self.config
+        self._sensor = self.add_stream("sensor")
+        self._clock = ClockOffset(config.calibration_packets)
+        self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
+        try:
+            self._socket = UdpReceiver(
+                config.bind_address, config.port, config.receive_buffer, _TIMEOUT
+            )
+        except OSError as error:
+            raise StartError(
+                f"parameters 'bind_address' and 'port': cannot listen on UDP "
+                f"{config.bind_address}:{config.port}: {error}. Does another program, or an "
+                f"earlier run, hold port {config.port}?"
+            ) from error
+        if self._socket.buffer_bytes < config.receive_buffer:
+            self.get_logger().warning(
+                f"the kernel gives {self._socket.buffer_bytes} of {config.receive_buffer} bytes "
+                "of receive buffer: raise it with 'sysctl net.core.rmem_max="
+                f"{config.receive_buffer}', or samples can be lost while the machine is busy"
+            )
+        self.add_worker("sensor socket", self._receive)
+        self.get_logger().info(f"waiting for the sensor on UDP port {config.port}")
+
+    def release(self) -> None:
+        """Release the port."""
+        self._socket.close()
+
+    def _receive(self, stopping: threading.Event) -> None:
+        """Socket thread: the only one that touches the socket."""
+        while not stopping.is_set():
+            datagram = self._socket.receive()
+            if datagram is None:
+                continue
+            if datagram.dropped:
+                self._sensor.problem(
+                    "kernel drop",
+                    "the kernel dropped datagrams because they were not read in time: raise "
+                    "receive_buffer",
+                    datagram.dropped,
+                )
+            try:
+                self._publish(datagram)
+            except WireError as error:
+                self._sensor.problem(error.kind, str(error))
+
+    def _publish(self, datagram: Datagram) -> None:
+        samples = SensorDatagram.unpack(datagram.data)
+        self._learn_offset(float(samples.send_times[-1]), datagram.receive_time)
+        offset = self._clock.offset
+        self._batches.publish(sensor_batch(samples, offset, self.config.frame_id))
+        self._sensor.accept(float(samples.times[-1]) + offset, len(samples.times))
+
+    def _learn_offset(self, send_time: float, receive_time: float) -> None:
+        if self._clock.calibrated:
+            return
+        self._clock.update(send_time, receive_time)
+        self._sensor.clock_offset = self._clock.offset
+        if self._clock.calibrated:
+            self.get_logger().info(
+                f"sensor clock offset {self._clock.offset:+.6f} s, learnt from "
+                f"{self.config.calibration_packets} datagrams"
+            )
+
+
+def main() -> int:
+    """Run the node."""
+    return run(SensorBridge)

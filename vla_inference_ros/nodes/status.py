@@ -1,0 +1,138 @@
+"""What the monitor makes of what it has seen: the status message and its block on the console."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.console import StatusBlock
+from vla_inference_ros.core.health import SILENT_AFTER
+from vla_inference_ros.core.statistics import SlidingStatistics
+from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
+from vla_inference_ros.msg import InferenceStatus, StreamReport
+
+if TYPE_CHECKING:
+    from vla_inference_ros.nodes.monitor import Monitor
+
+# The nodes without which there is no action.
+_STAGES = (("vlm", "vlm"), ("action_expert", "action_expert"))
+
+
+class Reports:
+    """The newest report of each stream, by node and stream, and when it came (monotonic s)."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[str, str], tuple[StreamReport, float]] = {}
+
+    def add(self, report: StreamReport, arrival: float) -> None:
+        """Keep a report."""
+        self._newest[report.node, report.stream] = (report, arrival)
+
+    def get(self, node: str, stream: str) -> StreamReport:
+        """The newest report of a stream; an empty one if there is none."""
+        report, _ = self._newest.get((node, stream), (StreamReport(), 0.0))
+        return report
+
+    def all(self) -> list[StreamReport]:
+        """The newest reports, in a steady order."""
+        return [self._newest[key][0] for key in sorted(self._newest)]
+
+    def silence(self, node: str, stream: str) -> float:
+        """Seconds since the stream was last reported; infinite if it never was."""
+        if (node, stream) not in self._newest:
+            return math.inf
+        return time.monotonic() - self._newest[node, stream][1]
+
+    def waiting_for(self) -> list[str]:
+        """What the stages lack, in plain words."""
+        lacks = [node for node, stream in _STAGES if self.silence(node, stream) > SILENT_AFTER]
+        views = [r.stream for r in self.all() if r.node == "vlm" and r.stream != "vlm"]
+        missing = [view for view in views if not self.get("vlm", view).ready]
+        if missing:
+            lacks.append(f"images of {', '.join(missing)}")
+        expert = self.get("action_expert", "action_expert")
+        if not expert.ready and expert.fill < SENSOR_WINDOW:
+            lacks.append(f"sensor samples ({expert.fill}/{SENSOR_WINDOW})")
+        return lacks
+
+
+def fill_status(status: InferenceStatus, monitor: Monitor, steady_now: float) -> None:
+    """Fill in the counts, times and ages; ``header`` must be set."""
+    now = seconds(status.header.stamp)
+    reports = monitor.reports
+    vlm = reports.get("vlm", "vlm")
+    expert = reports.get("action_expert", "action_expert")
+    sensor = reports.get("sensor_bridge", "sensor")
+
+    status.vl_updates = monitor.features.update_id if monitor.features else 0
+    status.vl_rate = vlm.rate
+    _fill_times(status, "vl_time", monitor.vl_time, steady_now)
+    status.vl_skipped_ticks = _problems(vlm, "skipped tick")
+
+    status.action_rate = expert.rate
+    _fill_times(status, "action_time", monitor.action_time, steady_now)
+    status.action_missed_ticks = _problems(expert, "missed tick")
+    status.features_age = -1.0
+    if monitor.chunk is not None:
+        chunk = monitor.chunk
+        status.actions = chunk.chunk_id
+        status.features_age = seconds(chunk.header.stamp) - seconds(chunk.features_stamp)
+        jitter = monitor.action_interval.summary(steady_now, deviation_from=chunk.step_dt)
+        status.action_jitter_p99 = jitter.p99
+
+    for view in VIEWS:
+        report = reports.get("vlm", view)
+        setattr(status, f"{view.lower()}_received", report.accepted)
+        setattr(status, f"{view.lower()}_age", age(report, now))
+
+    status.sensor_received = sensor.accepted
+    status.sensor_fill = expert.fill
+    status.sensor_window = SENSOR_WINDOW
+    status.sensor_age = age(sensor, now)
+    status.sensor_clock_offset = sensor.clock_offset
+
+    robot = reports.get("robot_bridge", "robot")
+    status.robot_received = robot.accepted
+    status.robot_age = age(robot, now)
+    if monitor.robot is not None:
+        for index, position in enumerate(monitor.robot.joint_position, start=1):
+            setattr(status, f"joint_{index}", float(position))
+        for axis, position in zip("xyz", monitor.robot.position, strict=True):
+            setattr(status, f"position_{axis}", float(position))
+    status.rejected = sum(report.rejected for report in reports.all())
+
+
+def age(report: StreamReport, now: float) -> float:
+    """Age [s] at ``now`` [Unix s] of a stream's newest item; -1 if there is none."""
+    newest = seconds(report.newest_stamp)
+    return now - newest if newest else -1.0
+
+
+def status_block(status: InferenceStatus, clock: str, robot_seen: bool) -> StatusBlock:
+    """The block on the console, in the units that the rig's users read."""
+    return StatusBlock(
+        clock=clock,
+        vl_updates=status.vl_updates,
+        vl_mean=status.vl_time_mean,
+        actions=status.actions,
+        action_mean=status.action_time_mean,
+        images={view: getattr(status, f"{view.lower()}_received") for view in VIEWS},
+        samples=status.sensor_fill,
+        window=status.sensor_window,
+        joint_1=math.degrees(status.joint_1) if robot_seen else None,
+        position_x=status.position_x * 1000.0 if robot_seen else None,
+    )
+
+
+def _fill_times(
+    status: InferenceStatus, prefix: str, statistics: SlidingStatistics, steady_now: float
+) -> None:
+    summary = statistics.summary(steady_now)
+    for name in ("mean", "p50", "p95", "p99"):
+        setattr(status, f"{prefix}_{name}", getattr(summary, name))
+
+
+def _problems(report: StreamReport, kind: str) -> int:
+    return int(dict(zip(report.problem_kinds, report.problem_counts, strict=True)).get(kind, 0))

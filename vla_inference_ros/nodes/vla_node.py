@@ -1,0 +1,192 @@
+"""What all nodes of this package share: streams that are counted and reported, owned threads, main.
+
+A node declares its parameters, adds streams and workers, and is run by :func:`run`, which turns a
+start that failed or a worker that died into one clear line and a non-zero exit status.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from array import array
+from collections.abc import Callable
+from typing import Any, Generic
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.time import Time
+
+from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.core.schedule import SteadyClock, TickClock
+from vla_inference_ros.core.statistics import RateMeter
+from vla_inference_ros.core.tally import Tally, WarningLimiter
+from vla_inference_ros.core.worker import Worker
+from vla_inference_ros.msg import StreamReport
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
+
+REPORT_PERIOD = 1.0  # [s]
+_LOOK_PERIOD = 0.2  # how often a running node looks whether a worker has died [s]
+
+
+class StartError(Exception):
+    """A node cannot start; the message says which parameter is at fault and what to do."""
+
+
+class Stream:
+    """One stream or stage of a node: its counts, its warnings, its report."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self.name = name
+        self.tally = Tally()
+        self.clock_offset = 0.0
+        self.fill = 0
+        self.capacity = 0
+        self.ready = False
+        self._logger = node.get_logger()
+        self._node_name = node.get_name()
+        self._limiter = WarningLimiter()
+        self._rate = RateMeter()
+
+    def accept(self, newest_time: float, count: int = 1) -> None:
+        """Count good items; ``newest_time`` is the newest one's acquisition [Unix s]."""
+        self.tally.accept(newest_time, count)
+        self.ready = True
+
+    def ignore(self, what: str) -> None:
+        """Count an item that is not for us, and say so now and then."""
+        count = self.tally.ignore()
+        if self._limiter.due(f"ignored {what}"):
+            self._logger.warning(f"{self.name}: {what} ({count} so far)")
+
+    def problem(self, kind: str, message: str, count: int = 1) -> None:
+        """Count bad input of a kind, and warn of it at a limited rate."""
+        total = self.tally.reject(kind, count)
+        if self._limiter.due(kind):
+            self._logger.warning(f"{self.name}: {message} ({kind}: {total} so far)")
+
+    def report(self, now: float) -> StreamReport:
+        """The stream at ``now`` [Unix s]."""
+        reading = self.tally.read()
+        return StreamReport(
+            header=header(now),
+            node=self._node_name,
+            stream=self.name,
+            accepted=reading.accepted,
+            rejected=reading.rejected,
+            ignored=reading.ignored,
+            rate=self._rate.rate(now, reading.accepted),
+            newest_stamp=time_message(reading.newest_time),
+            clock_offset=self.clock_offset,
+            fill=self.fill,
+            capacity=self.capacity,
+            ready=self.ready,
+            problem_kinds=list(reading.problems),
+            problem_counts=array("Q", reading.problems.values()),
+        )
+
+
+class RosClock:
+    """The node's ROS clock as a schedule's clock, for ``use_sim_time``."""
+
+    def __init__(self, node: Node) -> None:
+        self._clock = node.get_clock()
+
+    def now(self) -> float:
+        """ROS time [s]."""
+        return float(self._clock.now().nanoseconds) * 1e-9
+
+    def sleep_until(self, deadline: float) -> None:
+        """Wait in ROS time; returns early when ROS shuts down."""
+        self._clock.sleep_until(Time(seconds=deadline, clock_type=self._clock.clock_type))
+
+    def to_unix(self, instant: float) -> float:
+        """ROS time is the stamps' time."""
+        return instant
+
+
+class VlaNode(Node, Generic[Config]):
+    """A node with typed parameters (``config``), counted streams and owned threads."""
+
+    def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
+        super().__init__(name, **node_arguments)
+        self.config: Config = declare(self, config_type)
+        self._streams: list[Stream] = []
+        self._workers: list[Worker] = []
+        self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
+        self.create_timer(REPORT_PERIOD, self._report)
+
+    def add_stream(self, name: str) -> Stream:
+        """A stream that is reported every second."""
+        stream = Stream(self, name)
+        self._streams.append(stream)
+        return stream
+
+    def add_worker(self, name: str, body: Callable[[threading.Event], None]) -> None:
+        """Start a thread that :meth:`close` stops."""
+        worker = Worker(name, body)
+        self._workers.append(worker)
+        worker.start()
+
+    def now(self) -> float:
+        """ROS time [Unix s]."""
+        return float(self.get_clock().now().nanoseconds) * 1e-9
+
+    def tick_clock(self) -> TickClock:
+        """The clock that this node's schedules run by."""
+        return RosClock(self) if self.get_parameter("use_sim_time").value else SteadyClock()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What a worker died of, if one did."""
+        return next((worker.error for worker in self._workers if worker.error), None)
+
+    def close(self) -> None:
+        """Stop the workers, then release what they used; safe after a start that failed."""
+        for worker in self._workers:
+            if not worker.stop():
+                self.get_logger().error("a worker thread did not stop in time")
+        self.release()
+        self.destroy_node()
+
+    def release(self) -> None:
+        """Release sockets and models; called once, after the workers have stopped."""
+
+    def _report(self) -> None:
+        now = self.now()
+        for stream in self._streams:
+            self._reports.publish(stream.report(now))
+
+
+def run(node_type: Callable[[], VlaNode[Any]]) -> int:
+    """Run one node until SIGINT or SIGTERM; returns the process's exit status.
+
+    The signals only end the loop: the workers stop while ROS is still up, so that none of them is
+    caught in the middle of publishing.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = node_type()
+    except (StartError, ParameterError, ParameterException) as error:
+        get_logger("vla_inference_ros").fatal(f"cannot start: {error}")
+        rclpy.shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stopping.is_set() and node.failure is None:
+            executor.spin_once(timeout_sec=_LOOK_PERIOD)
+        if node.failure is not None:
+            node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
+        return 0 if node.failure is None else 1
+    finally:
+        node.close()
+        executor.shutdown(timeout_sec=1.0)
+        rclpy.shutdown()

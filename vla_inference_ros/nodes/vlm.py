@@ -1,0 +1,227 @@
+"""VLM node: the newest picture of each view and an instruction in, vision-language features out."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from vla_inference_ros.convert import header, rgb_pixels, seconds, time_message
+from vla_inference_ros.core.schedule import Schedule
+from vla_inference_ros.model.interface import (
+    DEFAULT_INSTRUCTION,
+    VIEWS,
+    FrameError,
+    ModelError,
+    View,
+)
+from vla_inference_ros.model.load import load_feature_model
+from vla_inference_ros.msg import VLFeatures
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.vla_node import StartError, Stream, VlaNode, run
+
+
+@dataclass(frozen=True, slots=True)
+class VlmConfig:
+    """Parameters of the VLM node."""
+
+    model: str = parameter(
+        "Qwen/Qwen2.5-VL-3B-Instruct", "hub id or local folder of the model, or tiny, or stub"
+    )
+    device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N")
+    instruction: str = parameter(DEFAULT_INSTRUCTION, "prompt until /vla/instruction changes it")
+    vl_reuse: int = parameter(4, "action chunks for one VLM update", minimum=1, maximum=1000)
+    action_rate: float = parameter(
+        10.0, "rate of the action expert [Hz]", minimum=0.1, maximum=1000.0
+    )
+    views: list[str] = parameter(list(VIEWS), "views that the model takes, some of View1 to View5")
+    compressed_topics: list[str] = parameter(
+        [f"/camera/{view.lower()}/image_raw/compressed" for view in VIEWS],
+        "compressed image topic of each view, in the order of views; '' for none",
+    )
+    raw_topics: list[str] = parameter(
+        [""] * len(VIEWS), "raw image topic of each view, in the order of views; '' for none"
+    )
+    image_reliability: str = parameter(
+        "reliable",
+        "best_effort takes the topics of camera drivers that publish so",
+        choices=("reliable", "best_effort"),
+    )
+    torch_threads: int = parameter(1, "CPU threads that torch may use", minimum=1, maximum=1024)
+    stub_vl_ms: float = parameter(
+        381.0, "duration of an update of model stub [ms]", minimum=0.0, maximum=60_000.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A view's newest picture; ``read`` gives the model's form of it, when it is needed."""
+
+    stamp: float
+    read: Callable[[], Any]
+
+
+class Vlm(VlaNode[VlmConfig]):
+    """Publishes ``/vla/features`` every ``vl_reuse / action_rate`` seconds.
+
+    The executor's thread fills the slots; the worker's takes the newest of each and runs the model.
+    """
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("vlm", VlmConfig, **node_arguments)
+        config = self.config
+        _check_views(config)
+        try:
+            self._model = load_feature_model(
+                config.model,
+                config.device,
+                torch_threads=config.torch_threads,
+                stub_seconds=config.stub_vl_ms / 1000.0,
+            )
+        except ModelError as error:
+            raise StartError(str(error)) from error
+        self._lock = threading.Lock()
+        self._pictures: dict[str, _Picture] = {}
+        self._instruction = config.instruction
+        self._update_id = 0
+        self._stage = self.add_stream("vlm")
+        self._streams_of = {view: self.add_stream(view) for view in config.views}
+        self._features = self.create_publisher(VLFeatures, "/vla/features", qos.FEATURES)
+        self.create_subscription(
+            String, "/vla/instruction", self._change_instruction, qos.INSTRUCTION
+        )
+        for view, compressed, raw in zip(
+            config.views, config.compressed_topics, config.raw_topics, strict=True
+        ):
+            self._subscribe(view, compressed, raw)
+        self.add_worker("vlm model", self._work)
+        self.get_logger().info(
+            f"{self._model.model_id}: {len(config.views)} views, one update per "
+            f"{config.vl_reuse / config.action_rate:.3f} s, instruction {self._instruction!r}"
+        )
+
+    def _subscribe(self, view: str, compressed: str, raw: str) -> None:
+        profile = qos.newest_image(self.config.image_reliability)
+        stream = self._streams_of[view]
+        if compressed:
+            self.create_subscription(
+                CompressedImage,
+                compressed,
+                lambda message: self._keep(stream, message, lambda: message.data.tobytes()),
+                profile,
+            )
+        if raw:
+            self.create_subscription(
+                Image,
+                raw,
+                lambda message: self._keep(stream, message, lambda: rgb_pixels(message)),
+                profile,
+            )
+
+    def _keep(self, stream: Stream, message: Any, read: Callable[[], Any]) -> None:
+        stamp = seconds(message.header.stamp)
+        with self._lock:
+            self._pictures[stream.name] = _Picture(stamp, read)
+        stream.accept(stamp)
+
+    def _change_instruction(self, message: String) -> None:
+        instruction = message.data.strip()
+        if not instruction:
+            self._stage.problem("empty instruction", "an empty /vla/instruction is not used")
+            return
+        self.get_logger().info(f"instruction is now {instruction!r}")
+        self._instruction = instruction
+
+    def _work(self, stopping: threading.Event) -> None:
+        """Worker thread: the only one that touches the model."""
+        schedule = Schedule(self.config.vl_reuse / self.config.action_rate, self.tick_clock())
+        while (tick := schedule.wait(stopping)) is not None:
+            if tick.missed:
+                self._stage.problem(
+                    "skipped tick",
+                    f"an update took longer than {schedule.period:.3f} s, so the next was skipped: "
+                    "use a faster device, a smaller model or a larger vl_reuse",
+                    tick.missed,
+                )
+            self._update()
+
+    def _update(self) -> None:
+        started = self.now()
+        try:
+            views = self._newest_views()
+            self._stage.ready = len(views) == len(self.config.views)
+            if not self._stage.ready:
+                return
+            instruction = self._instruction
+            features = self._model.features(views, instruction)
+        except FrameError as error:
+            self._drop(error)
+            return
+        finished = self.now()
+        self._update_id += 1
+        oldest = min(view.stamp for view in views)
+        self._features.publish(
+            VLFeatures(
+                header=header(oldest),
+                update_id=self._update_id,
+                instruction=instruction,
+                model_id=self._model.model_id,
+                views=[view.name for view in views],
+                view_stamps=[time_message(view.stamp) for view in views],
+                started=time_message(started),
+                finished=time_message(finished),
+                shape=list(features.shape),
+                data=array("f", features.tobytes()),
+            )
+        )
+        self._stage.accept(oldest)
+
+    def _newest_views(self) -> list[View]:
+        """The newest picture of every view that has one, in the order of ``views``."""
+        with self._lock:
+            pictures = [(name, self._pictures.get(name)) for name in self.config.views]
+        views = []
+        for name, picture in pictures:
+            if picture is None:
+                continue
+            try:
+                views.append(View(name, picture.stamp, picture.read()))
+            except ValueError as error:
+                raise FrameError(name, str(error)) from error
+        return views
+
+    def _drop(self, error: FrameError) -> None:
+        """Forget a picture that cannot be read: its view waits for the next one."""
+        with self._lock:
+            self._pictures.pop(error.view, None)
+        self._streams_of[error.view].problem("undecodable", f"no update with this picture: {error}")
+
+
+def _check_views(config: VlmConfig) -> None:
+    unknown = [view for view in config.views if view not in VIEWS]
+    if unknown or not config.views or len(set(config.views)) != len(config.views):
+        raise ParameterError(f"parameter 'views' is {config.views}, not some of {list(VIEWS)}")
+    for name in ("compressed_topics", "raw_topics"):
+        if len(getattr(config, name)) != len(config.views):
+            raise ParameterError(
+                f"parameter {name!r} has {len(getattr(config, name))} entries, not one for each of "
+                f"the {len(config.views)} views"
+            )
+    for view, *topics in zip(
+        config.views, config.compressed_topics, config.raw_topics, strict=True
+    ):
+        if not any(topics):
+            raise ParameterError(
+                f"parameters 'compressed_topics' and 'raw_topics': none for {view}"
+            )
+
+
+def main() -> int:
+    """Run the node."""
+    return run(Vlm)
