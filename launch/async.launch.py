@@ -1,7 +1,9 @@
 """The whole inference: bridges, VLM, action expert and monitor; with sim:=true senders as well."""
 
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown, TimerAction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -19,12 +21,7 @@ def generate_launch_description() -> LaunchDescription:
 
     def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
         built = graph.build(given)
-        actions = [_node(node, built) for node in built.nodes]
-        if built.duration:
-            over = f"duration of {built.duration:g} s is over"
-            stop = [LogInfo(msg=over), Shutdown(reason=over)]
-            actions.append(TimerAction(period=built.duration, actions=stop))
-        return actions
+        return [_node(node, built.params_file, built.respawn) for node in built.nodes]
 
     return LaunchDescription(
         [
@@ -38,15 +35,17 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
-def _node(node: graph.NodeSpec, built: graph.Graph) -> Node:
+def _node(node: graph.NodeSpec, params_file: Path, respawn: bool) -> Node:
     # Typed: untyped text is read as YAML, where an instruction "yes" is a truth value.
+    # With a duration the monitor's end is the end of the run: launch would restart it.
+    respawn = respawn and "duration" not in node.parameters
     overrides = {k: ParameterValue(v, value_type=type(v)) for k, v in node.parameters.items()}
     return Node(
         package=graph.PACKAGE,
         executable=node.name,
-        parameters=[str(built.params_file), overrides],
+        parameters=[str(params_file), overrides],
         output="screen",
-        respawn=built.respawn,
+        respawn=respawn,
         respawn_delay=graph.RESPAWN_DELAY,
-        on_exit=None if built.respawn else [Shutdown(reason=f"{node.name} has ended")],
+        on_exit=None if respawn else [Shutdown(reason=f"{node.name} has ended")],
     )

@@ -55,15 +55,18 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What to run: the nodes, their parameters file, and for how long [s] (0: until stopped)."""
+    """What to run: the nodes with their parameters file, and whether to restart what dies.
+
+    A node that ends without an error, as the monitor does when the duration is over, ends all.
+    """
 
     nodes: tuple[NodeSpec, ...]
     params_file: Path
-    duration: float
     respawn: bool
 
 
-NODES = ("camera_bridge", "robot_bridge", "sensor_bridge", "vlm", "action_expert", "monitor")
+# Those that take longest to start come first.
+NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge", "monitor")
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
 RESPAWN_DELAY = 1.0  # [s]
 
@@ -136,7 +139,13 @@ ARGUMENTS = (
     Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
     Argument("save_data", "false", "save a run folder (not in this version)", _boolean),
     Argument("output_dir", ".", "where save_data writes"),
-    Argument("duration", "0.0", "stop after so many seconds; 0 runs until Ctrl+C", float),
+    Argument(
+        "duration",
+        "0.0",
+        "stop so many seconds after the first action chunk; 0 runs until Ctrl+C",
+        float,
+        (("monitor", "duration"),),
+    ),
     Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),
     Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
 )
@@ -177,9 +186,6 @@ def build(given: Mapping[str, str]) -> Graph:
             "argument save_data:=true: this version cannot save run folders; record the topics "
             "with 'ros2 bag record --all' instead"
         )
-    duration = float(values["duration"])
-    if not duration >= 0:
-        raise ArgumentError(f"argument duration:={given['duration']} is not 0 or more seconds")
     params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
@@ -191,6 +197,5 @@ def build(given: Mapping[str, str]) -> Graph:
     return Graph(
         nodes=tuple(NodeSpec(name, overrides.get(name, {})) for name in names),
         params_file=params_file,
-        duration=duration,
         respawn=bool(values["respawn"]),
     )

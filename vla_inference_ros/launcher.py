@@ -55,25 +55,18 @@ class Launcher:
         """The exit status: 0, or 1 if a node has died or had to be killed."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note_signal)
-        end = time.monotonic() + self.graph.duration if self.graph.duration else None
-        status = 0
+        status: int | None = None
         try:
             for index, node in enumerate(self.graph.nodes, start=1):
                 self._start(f"{node.name}-{index}", _command(node, self.graph.params_file))
-            while self._stop_signal is None:
+            while self._stop_signal is None and status is None:
                 self._pass_output()
-                if end is not None and time.monotonic() >= end:
-                    _say(f"duration of {self.graph.duration:g} s is over: stopping")
-                    break
-                if self._look_after_children():
-                    status = 1
-                    break
-            else:
+                status = self._look_after_children()
+            if self._stop_signal is not None:
                 _say(f"{signal.Signals(self._stop_signal).name}: stopping")
         finally:
-            if not self._stop():
-                status = 1
-        return status
+            clean = self._stop()
+        return status or (0 if clean else 1)
 
     def _note_signal(self, number: int, _: object) -> None:
         self._stop_signal = number
@@ -95,24 +88,29 @@ class Launcher:
             for line in lines:
                 _write(f"[{child.name}] {line.decode(errors='replace')}")
 
-    def _look_after_children(self) -> bool:
-        """Restart what has died, if the graph says so; True if the whole graph has to stop."""
+    def _look_after_children(self) -> int | None:
+        """Restart what has died, if the graph says so; otherwise, and when a node has done what
+        it was asked to, the exit status to stop with.
+        """
         for child in self._children:
             status = child.process.poll()
             if status is None:
                 continue
             if child.restart_at is None:
                 self._drain(child)
+                if status == 0:
+                    _say(f"{child.name} has ended: stopping")
+                    return 0
                 _say(f"{child.name} died: {_describe(status)}")
                 if not self.graph.respawn:
-                    return True
+                    return 1
                 child.restart_at = time.monotonic() + graph.RESPAWN_DELAY
             elif time.monotonic() >= child.restart_at:
                 child.restart_at = None
                 child.process = _spawn(child.command)
                 self._selector.register(_output(child), selectors.EVENT_READ, child)
                 _say(f"restarted {child.name}, process {child.process.pid}")
-        return False
+        return None
 
     def _drain(self, child: _Child) -> None:
         """Print what a dead child still had to say."""
@@ -137,7 +135,8 @@ class Launcher:
             child.process.wait()
         while self._selector.get_map():  # all are dead: read to the ends of their pipes
             self._pass_output()
-        failed = [child for child in running if child.process.returncode]
+        # A node that had not finished starting ends by the signal itself, which is as good.
+        failed = [c for c in running if c.process.returncode not in (0, -signal.SIGINT)]
         for child in failed:
             _say(f"{child.name} ended badly: {_describe(child.process.returncode)}")
         return not failed

@@ -1,4 +1,8 @@
-"""An absolute schedule: tick k is due at start + k * period, whatever the ticks before it did."""
+"""An absolute schedule: tick k is due at k * period of the clock, whatever the ticks before did.
+
+Every schedule of a host counts from the same zero, so the VLM's ticks keep their phase to the
+action expert's, and features arrive between the same two ticks each time.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +48,8 @@ class SteadyClock:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One tick: its number from 1, when it was due [Unix s], and how many before it were missed."""
+    """One tick: when it was due [Unix s], and how many just before it were missed."""
 
-    index: int
     stamp: float
     missed: int
 
@@ -63,18 +66,20 @@ class Schedule:
             raise ValueError(f"period is {period} s, not positive")
         self.period = period
         self._clock: TickClock = clock or SteadyClock()
-        self._start = self._clock.now()
-        self._index = 0
+        self._index = self._passed()
 
     def wait(self, stopping: threading.Event) -> Tick | None:
         """Wait for the next tick; None once ``stopping`` is set."""
-        passed = int((self._clock.now() - self._start) / self.period)
-        missed = max(0, passed - self._index)
+        missed = max(0, self._passed() - self._index)
         self._index += missed + 1
-        due = self._start + self._index * self.period
+        due = self._index * self.period
         while not stopping.is_set():
             now = self._clock.now()
             if now >= due:
-                return Tick(self._index, self._clock.to_unix(due), missed)
+                return Tick(self._clock.to_unix(due), missed)
             self._clock.sleep_until(min(due, now + _SLICE))
         return None
+
+    def _passed(self) -> int:
+        """The number of the newest tick that has come."""
+        return int(self._clock.now() / self.period)

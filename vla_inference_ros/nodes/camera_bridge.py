@@ -71,15 +71,15 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             view: self.create_publisher(Image, _topic(view), qos.IMAGES)
             for view in (self._map.views if self.config.publish_raw else [])
         }
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PULL)
+        self._zmq = zmq.Context()
+        self._socket = self._zmq.socket(zmq.PULL)
         bind(self._socket, self.config.bind_address, self.config.port)
         self.add_worker("camera socket", self._receive)
         self.get_logger().info(f"waiting for cameras on port {self.config.port}")
 
     def release(self) -> None:
         """Release the port."""
-        self._context.destroy(linger=0)
+        self._zmq.destroy(linger=0)
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""

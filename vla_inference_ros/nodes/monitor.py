@@ -21,6 +21,7 @@ from vla_inference_ros.nodes.status import Reports, fill_status, status_block
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
 _LOOK_PERIOD = 0.1  # how often the state is judged [s]
+_START_TIME = 60.0  # the duration counts from here on even if there is no action chunk [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class MonitorConfig:
     )
     diagnostics_period: float = parameter(
         1.0, "time between two /diagnostics [s]", minimum=0.1, maximum=3600.0
+    )
+    duration: float = parameter(
+        0.0,
+        "end so long after the first action chunk, and with it the launch [s]; 0 for never",
+        minimum=0.0,
+        maximum=1e9,
     )
 
 
@@ -49,6 +56,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self.action_time = SlidingStatistics()
         self.action_interval = SlidingStatistics()
         self._chunk_arrival: float | None = None
+        self._start = time.monotonic() + _START_TIME
         self._diagnostics = Diagnostics()
         self._state: tuple[State, str] = (State.WAIT, "")
         self._status = self.create_publisher(InferenceStatus, "/vla/status", qos.STATUS)
@@ -71,7 +79,9 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def _see_chunk(self, message: ActionChunk) -> None:
         now = time.monotonic()
-        if self._chunk_arrival is not None:
+        if self._chunk_arrival is None:
+            self._start = min(self._start, now)
+        else:
             self.action_interval.add(now, now - self._chunk_arrival)
         self._chunk_arrival = now
         self.chunk = message
@@ -109,6 +119,9 @@ class Monitor(VlaNode[MonitorConfig]):
         self._state = (state, reason)
         if changed:
             self._publish_status()
+        if self.config.duration and time.monotonic() - self._start >= self.config.duration:
+            self.get_logger().info(f"duration of {self.config.duration:g} s is over")
+            self.finished = True
 
     def _tell(self) -> None:
         self._judge()

@@ -49,8 +49,8 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         self._joints = self.create_publisher(JointState, "/joint_states", qos.ROBOT)
         self._pose = self.create_publisher(PoseStamped, "/robot/pose", qos.ROBOT)
         self._state = self.create_publisher(RobotState, "/robot/state", qos.ROBOT)
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
+        self._zmq = zmq.Context()
+        self._socket = self._zmq.socket(zmq.SUB)
         self._socket.setsockopt(zmq.SUBSCRIBE, ROBOT_TOPIC)
         connect(self._socket, self.config.host, self.config.port)
         self.add_worker("robot socket", self._receive)
@@ -58,7 +58,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
 
     def release(self) -> None:
         """Close the connection."""
-        self._context.destroy(linger=0)
+        self._zmq.destroy(linger=0)
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""

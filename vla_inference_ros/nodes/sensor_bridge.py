@@ -45,7 +45,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         super().__init__("sensor_bridge", SensorBridgeConfig, **node_arguments)
         config = self.config
         self._sensor = self.add_stream("sensor")
-        self._clock = ClockOffset(config.calibration_packets)
+        self._offset = ClockOffset(config.calibration_packets)
         self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
         try:
             self._socket = UdpReceiver(
@@ -91,18 +91,18 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)
         self._learn_offset(float(samples.send_times[-1]), datagram.receive_time)
-        offset = self._clock.offset
+        offset = self._offset.offset
         self._batches.publish(sensor_batch(samples, offset, self.config.frame_id))
         self._sensor.accept(float(samples.times[-1]) + offset, len(samples.times))
 
     def _learn_offset(self, send_time: float, receive_time: float) -> None:
-        if self._clock.calibrated:
+        if self._offset.calibrated:
             return
-        self._clock.update(send_time, receive_time)
-        self._sensor.clock_offset = self._clock.offset
-        if self._clock.calibrated:
+        self._offset.update(send_time, receive_time)
+        self._sensor.clock_offset = self._offset.offset
+        if self._offset.calibrated:
             self.get_logger().info(
-                f"sensor clock offset {self._clock.offset:+.6f} s, learnt from "
+                f"sensor clock offset {self._offset.offset:+.6f} s, learnt from "
                 f"{self.config.calibration_packets} datagrams"
             )
 

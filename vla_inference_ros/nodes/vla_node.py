@@ -115,6 +115,7 @@ class VlaNode(Node, Generic[Config]):
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
         super().__init__(name, **node_arguments)
         self.config: Config = declare(self, config_type)
+        self.finished = False  # set by a node that has done what it was asked to
         self._streams: list[Stream] = []
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
@@ -165,12 +166,10 @@ class VlaNode(Node, Generic[Config]):
 def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     """Run one node until SIGINT or SIGTERM; returns the process's exit status.
 
-    The signals only end the loop: the workers stop while ROS is still up, so that none of them is
-    caught in the middle of publishing.
+    Once the node is up, a signal only ends the loop: the workers stop while ROS is still up, so
+    that none of them is caught in the middle of publishing. Before that a signal just ends the
+    process, however long its model takes to load.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = node_type()
@@ -178,10 +177,13 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         get_logger("vla_inference_ros").fatal(f"cannot start: {error}")
         rclpy.shutdown()
         return 1
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while not stopping.is_set() and node.failure is None:
+        while not (stopping.is_set() or node.finished or node.failure):
             executor.spin_once(timeout_sec=_LOOK_PERIOD)
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")

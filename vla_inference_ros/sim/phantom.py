@@ -71,8 +71,9 @@ def paint_phantom(
     flat = x[..., None] * axes[0] + y[..., None] * axes[1]
     plate = flat + ((_PLATE_Z - flat[..., 2]) / axes[2][2])[..., None] * axes[2]
     picture = _plate_colours(plate[..., 0], plate[..., 1])
-    eye = _eye_colours(sphere / EYE_RADIUS, axes[2], np.random.default_rng(seed))
-    picture[is_eye] = eye[is_eye]
+    picture[is_eye] = _eye_colours(
+        sphere[is_eye] / EYE_RADIUS, axes[2], np.random.default_rng(seed)
+    )
     _draw_vessels(picture, view, np.random.default_rng(3))
     texture = np.where(is_eye, 0.45, 1.0)
     softened = cv2.GaussianBlur(picture, (0, 0), 0.7)
