@@ -1,0 +1,34 @@
+"""Every test process has a ROS domain of its own, stays on this machine, and checks its messages.
+
+Set before anything imports rclpy, and inherited by the nodes that tests start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+_DOMAINS = range(1, 102)  # those whose ports lie below Linux's range of ephemeral ports
+
+
+def _claim_domain() -> tuple[int, IO[str]]:
+    """A domain that no other test process on this machine has, and the lock that keeps it."""
+    for domain in _DOMAINS:
+        path = Path(tempfile.gettempdir(), f"vla_inference_ros_test_domain_{domain}.lock")
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return domain, lock
+    raise RuntimeError(f"all ROS domains from {_DOMAINS[0]} to {_DOMAINS[-1]} are in use")
+
+
+_domain, _lock = _claim_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_domain)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
