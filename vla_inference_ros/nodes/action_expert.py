@@ -30,6 +30,7 @@ from vla_inference_ros.model.interface import (
 from vla_inference_ros.model.load import load_action_model
 from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.newest import Newest
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 
@@ -76,8 +77,8 @@ class _Features:
 class ActionExpert(VlaNode[ActionExpertConfig]):
     """Publishes ``/vla/actions`` on an absolute schedule.
 
-    The executor's thread keeps the newest features, samples and robot state; the worker's takes
-    them at each tick and runs the model.
+    The executor's thread keeps the newest features and samples; the worker's takes them and the
+    robot's state at each tick and runs the model.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -99,14 +100,14 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
         self._window = SensorWindow(SENSOR_WINDOW, SENSOR_CHANNELS, SENSOR_RATE)
         self._reuse = ReuseCounter()
         self._features: _Features | None = None
-        self._robot = RobotState()
+        self._robot_state = RobotState()
         self._views_ready: dict[str, bool] = {}  # as the VLM reports its views
         self._chunk_id = 0
         self._last_wait_line = -math.inf
         self._chunks = self.create_publisher(ActionChunk, "/vla/actions", qos.ACTIONS)
         self.create_subscription(VLFeatures, "/vla/features", self._keep_features, qos.FEATURES)
         self.create_subscription(SensorBatch, "/sensor/samples", self._add_samples, qos.SENSOR)
-        self.create_subscription(RobotState, "/robot/state", self._keep_robot, qos.ROBOT)
+        self._robot = Newest(self, RobotState, "/robot/state", qos.newest())
         self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
         self.add_worker("action expert model", self._work)
         self.get_logger().info(f"{self._model.model_id}: {config.action_rate:g} chunks per second")
@@ -140,9 +141,6 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
             self._stage.problem("sensor batch", str(error))
         self._stage.fill = self._window.samples
 
-    def _keep_robot(self, message: RobotState) -> None:
-        self._robot = message
-
     def _see_report(self, message: StreamReport) -> None:
         if message.node == "vlm" and message.stream in VIEWS:
             self._views_ready[message.stream] = message.ready
@@ -163,7 +161,8 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
 
     def _act(self, tick: Tick) -> None:
         started = time.monotonic()
-        features, robot, window = self._features, self._robot, self._window.snapshot()
+        features, window = self._features, self._window.snapshot()
+        self._robot_state = self._robot.take() or self._robot_state
         self._stage.ready = features is not None and window.samples >= self.config.min_samples
         if features is None or not self._stage.ready:
             self._say_wait(window)
@@ -173,7 +172,7 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
             self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
             return
         chunk = self._chunk(tick, steps, features, window)
-        chunk.robot_state = robot
+        chunk.robot_state = self._robot_state
         chunk.inference_time = time.monotonic() - started
         self._chunks.publish(chunk)
         self._stage.accept(tick.stamp)

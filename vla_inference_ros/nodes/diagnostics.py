@@ -6,6 +6,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from vla_inference_ros.core.health import (
     SILENT_AFTER,
+    STALLED_AFTER,
     Finding,
     Level,
     State,
@@ -15,7 +16,7 @@ from vla_inference_ros.core.health import (
 )
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.msg import StreamReport
-from vla_inference_ros.nodes.status import Reports, age
+from vla_inference_ros.nodes.status import Reports
 
 _STATE_LEVELS = {
     State.WAIT: Level.WARN,
@@ -44,44 +45,58 @@ class Diagnostics:
         """All statuses at ``now`` [Unix s]; the first is the verdict on the whole inference."""
         verdict = Finding(_STATE_LEVELS[state], f"{state.name}: {reason}" if reason else state.name)
         result = [_status("vla", "vla_inference_ros", verdict, {})]
+        times = {"vlm": vl_time, "action_expert": action_time}
         for report in reports.all():
+            age, new = reports.age(report, now), self._new_problems(report)
             if (report.node, report.stream) == ("camera_bridge", "camera"):
-                finding = self._mixed_health(report)
+                finding = _mixed_health(new)
+            elif report.stream in times:
+                finding = _stage_health(report, age, new, times[report.stream])
             else:
-                finding = self._health(report, now, vl_time, action_time)
+                # The VLM takes an image once an update: not so often that its age says much.
+                rare = report.node == "vlm" and report.rate > 0
+                finding = stream_health(report.accepted, 0.0 if rare else age, new)
             if reports.silence(report.node, report.stream) > SILENT_AFTER:
                 finding = Finding(Level.STALE, f"no report from {report.node}: has it stopped?")
-            values = _values(report, now)
-            if report.stream in ("vlm", "action_expert"):
-                values |= _times(vl_time if report.stream == "vlm" else action_time)
+            values = _values(report, age)
+            if report.stream in times:
+                values |= _times(times[report.stream])
             name = f"{report.node}: {report.stream}"
             result.append(_status(name, report.stream, finding, values))
         return result
-
-    def _health(
-        self, report: StreamReport, now: float, vl_time: Summary, action_time: Summary
-    ) -> Finding:
-        general = stream_health(report.accepted, age(report, now), self._new_problems(report))
-        if general.level is not Level.OK:
-            return general
-        if report.stream == "vlm":
-            return vlm_health(vl_time.mean)
-        if report.stream == "action_expert":
-            return expert_health(action_time.mean, report.fill)
-        return general
-
-    def _mixed_health(self, report: StreamReport) -> Finding:
-        """Of the messages that belong to no view: only bad ones matter."""
-        new = self._new_problems(report)
-        if new:
-            return Finding(Level.WARN, f"bad input: {', '.join(new)}")
-        return Finding(Level.OK, "no bad input")
 
     def _new_problems(self, report: StreamReport) -> list[str]:
         counts = dict(zip(report.problem_kinds, report.problem_counts, strict=True))
         before = self._problems.get((report.node, report.stream), {})
         self._problems[report.node, report.stream] = counts
         return [kind for kind, count in counts.items() if count > before.get(kind, 0)]
+
+
+def _mixed_health(new_problems: list[str]) -> Finding:
+    """Of the messages that belong to no view: only bad ones matter."""
+    if new_problems:
+        return Finding(Level.WARN, f"bad input: {', '.join(new_problems)}")
+    return Finding(Level.OK, "no bad input")
+
+
+def _stage_health(
+    report: StreamReport, age: float, new_problems: list[str], times: Summary
+) -> Finding:
+    """Of a stage. Its results come once a period, and are as old as their oldest input: only when
+    none came for so long that the rate is zero has it stopped.
+    """
+    if report.accepted == 0:
+        finding = Finding(Level.WARN, "no result yet" if report.ready else "waiting for its inputs")
+    elif report.rate == 0 and age > STALLED_AFTER:
+        finding = Finding(Level.ERROR, f"no result for {age:.1f} s")
+    elif report.stream == "vlm":
+        finding = vlm_health(times.mean)
+    else:
+        finding = expert_health(times.mean, report.fill)
+    if not new_problems:
+        return finding
+    trouble = f"{finding.message}; trouble: {', '.join(new_problems)}"
+    return Finding(max(finding.level, Level.WARN), trouble)
 
 
 def _status(
@@ -96,14 +111,13 @@ def _status(
     )
 
 
-def _values(report: StreamReport, now: float) -> dict[str, str]:
-    newest = age(report, now)
+def _values(report: StreamReport, age: float) -> dict[str, str]:
     values = {
         "accepted": str(report.accepted),
         "rejected": str(report.rejected),
         "ignored": str(report.ignored),
         "rate [Hz]": f"{report.rate:.2f}",
-        "age of newest [s]": f"{newest:.3f}" if newest >= 0 else "none yet",
+        "age of newest [s]": f"{age:.3f}" if age >= 0 else "none yet",
     }
     if report.clock_offset:
         values["clock offset [s]"] = f"{report.clock_offset:+.6f}"

@@ -16,6 +16,7 @@ from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.diagnostics import Diagnostics
+from vla_inference_ros.nodes.newest import Newest
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.status import Reports, fill_status, status_block
 from vla_inference_ros.nodes.vla_node import VlaNode, run
@@ -50,7 +51,7 @@ class Monitor(VlaNode[MonitorConfig]):
         # The newest of each, and what the statistics are made of.
         self.features: VLFeatures | None = None
         self.chunk: ActionChunk | None = None
-        self.robot: RobotState | None = None
+        self.robot_state: RobotState | None = None
         self.reports = Reports()
         self.vl_time = SlidingStatistics()
         self.action_time = SlidingStatistics()
@@ -63,7 +64,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(VLFeatures, "/vla/features", self._see_features, qos.FEATURES)
         self.create_subscription(ActionChunk, "/vla/actions", self._see_chunk, qos.ACTIONS)
-        self.create_subscription(RobotState, "/robot/state", self._see_robot, qos.ROBOT)
+        self._robot = Newest(self, RobotState, "/robot/state", qos.newest())
         self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
         self.create_timer(_LOOK_PERIOD, self._judge)
         self.create_timer(self.config.status_period, self._tell)
@@ -99,9 +100,6 @@ class Monitor(VlaNode[MonitorConfig]):
         print(line, flush=True)
         self._judge()
 
-    def _see_robot(self, message: RobotState) -> None:
-        self.robot = message
-
     def _see_report(self, message: StreamReport) -> None:
         self.reports.add(message, time.monotonic())
 
@@ -127,10 +125,11 @@ class Monitor(VlaNode[MonitorConfig]):
         self._judge()
         status = self._publish_status()
         clock = time.strftime("%H:%M:%S", time.localtime(self.now()))
-        print(status_block(status, clock, self.robot is not None), flush=True)
+        print(status_block(status, clock, self.robot_state is not None), flush=True)
 
     def _publish_status(self) -> InferenceStatus:
         state, reason = self._state
+        self.robot_state = self._robot.take() or self.robot_state
         status = InferenceStatus(header=header(self.now()), state=int(state), reason=reason)
         fill_status(status, self, time.monotonic())
         self._status.publish(status)

@@ -63,6 +63,8 @@ def declare(node: Node, config_type: type[Config]) -> Config:
             value = node.declare_parameter(name, default, _descriptor(default, specification)).value
         except ParameterException as error:
             raise ParameterError(f"parameter {name!r}: {error}") from error
+        if value is None:  # what rcl makes of an empty list
+            raise ParameterError(f"parameter {name!r} is empty, not like {default!r}")
         if specification.choices and value not in specification.choices:
             raise ParameterError(
                 f"parameter {name!r} is {value!r}, not one of {', '.join(specification.choices)}"

@@ -25,6 +25,6 @@ INSTRUCTION = QoSProfile(
 )
 
 
-def newest_image(reliability: str) -> QoSProfile:
-    """Only the newest image matters; ``reliability`` is reliable or best_effort."""
+def newest(reliability: str = "reliable") -> QoSProfile:
+    """Only the newest message matters; ``reliability`` is reliable or best_effort."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])

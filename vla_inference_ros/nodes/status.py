@@ -45,6 +45,17 @@ class Reports:
             return math.inf
         return time.monotonic() - self._newest[node, stream][1]
 
+    def age(self, report: StreamReport, now: float) -> float:
+        """Age [s] of a stream's newest item when it was reported, because what came later is not
+        known yet; of a node that is silent, at ``now`` [Unix s]. -1 if there is no item.
+        """
+        newest = seconds(report.newest_stamp)
+        if not newest:
+            return -1.0
+        if self.silence(report.node, report.stream) <= SILENT_AFTER:
+            now = seconds(report.header.stamp)
+        return max(0.0, now - newest)  # a sender's clock may be ahead of ours
+
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
         lacks = [node for node, stream in _STAGES if self.silence(node, stream) > SILENT_AFTER]
@@ -83,31 +94,26 @@ def fill_status(status: InferenceStatus, monitor: Monitor, steady_now: float) ->
         status.action_jitter_p99 = jitter.p99
 
     for view in VIEWS:
-        report = reports.get("vlm", view)
+        report = _view_report(reports, view)
         setattr(status, f"{view.lower()}_received", report.accepted)
-        setattr(status, f"{view.lower()}_age", age(report, now))
+        setattr(status, f"{view.lower()}_age", reports.age(report, now))
 
     status.sensor_received = sensor.accepted
     status.sensor_fill = expert.fill
     status.sensor_window = SENSOR_WINDOW
-    status.sensor_age = age(sensor, now)
+    status.sensor_age = reports.age(sensor, now)
     status.sensor_clock_offset = sensor.clock_offset
 
     robot = reports.get("robot_bridge", "robot")
     status.robot_received = robot.accepted
-    status.robot_age = age(robot, now)
-    if monitor.robot is not None:
-        for index, position in enumerate(monitor.robot.joint_position, start=1):
+    status.robot_age = reports.age(robot, now)
+    if monitor.robot_state is not None:
+        for index, position in enumerate(monitor.robot_state.joint_position, start=1):
             setattr(status, f"joint_{index}", float(position))
-        for axis, position in zip("xyz", monitor.robot.position, strict=True):
+        for axis, position in zip("xyz", monitor.robot_state.position, strict=True):
             setattr(status, f"position_{axis}", float(position))
-    status.rejected = sum(report.rejected for report in reports.all())
-
-
-def age(report: StreamReport, now: float) -> float:
-    """Age [s] at ``now`` [Unix s] of a stream's newest item; -1 if there is none."""
-    newest = seconds(report.newest_stamp)
-    return now - newest if newest else -1.0
+    late = status.vl_skipped_ticks + status.action_missed_ticks  # counted as trouble, but no input
+    status.rejected = sum(report.rejected for report in reports.all()) - late
 
 
 def status_block(status: InferenceStatus, clock: str, robot_seen: bool) -> StatusBlock:
@@ -124,6 +130,12 @@ def status_block(status: InferenceStatus, clock: str, robot_seen: bool) -> Statu
         joint_1=math.degrees(status.joint_1) if robot_seen else None,
         position_x=status.position_x * 1000.0 if robot_seen else None,
     )
+
+
+def _view_report(reports: Reports, view: str) -> StreamReport:
+    """The camera bridge counts every image; those of another driver count as the VLM takes them."""
+    bridge = reports.get("camera_bridge", view)
+    return bridge if bridge.accepted else reports.get("vlm", view)
 
 
 def _fill_times(

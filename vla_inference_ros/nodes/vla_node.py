@@ -63,6 +63,11 @@ class Stream:
         if self._limiter.due(f"ignored {what}"):
             self._logger.warning(f"{self.name}: {what} ({count} so far)")
 
+    def warn(self, kind: str, message: str) -> None:
+        """Warn at a limited rate of something that is no bad input."""
+        if self._limiter.due(kind):
+            self._logger.warning(f"{self.name}: {message}")
+
     def problem(self, kind: str, message: str, count: int = 1) -> None:
         """Count bad input of a kind, and warn of it at a limited rate."""
         total = self.tally.reject(kind, count)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
@@ -23,8 +25,12 @@ from vla_inference_ros.model.interface import (
 from vla_inference_ros.model.load import load_feature_model
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.newest import Newest
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
-from vla_inference_ros.nodes.vla_node import StartError, Stream, VlaNode, run
+from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
+
+
+_PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class _Picture:
 class Vlm(VlaNode[VlmConfig]):
     """Publishes ``/vla/features`` every ``vl_reuse / action_rate`` seconds.
 
-    The executor's thread fills the slots; the worker's takes the newest of each and runs the model.
+    The worker's thread takes the newest picture of each view and runs the model.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -86,10 +92,11 @@ class Vlm(VlaNode[VlmConfig]):
             )
         except ModelError as error:
             raise StartError(str(error)) from error
-        self._lock = threading.Lock()
+        self._sources: dict[str, list[tuple[Newest[Any], Callable[[Any], Any]]]] = {}
         self._pictures: dict[str, _Picture] = {}
         self._instruction = config.instruction
         self._update_id = 0
+        self._patient_until = time.monotonic() + _PATIENCE
         self._stage = self.add_stream("vlm")
         self._streams_of = {view: self.add_stream(view) for view in config.views}
         self._features = self.create_publisher(VLFeatures, "/vla/features", qos.FEATURES)
@@ -107,28 +114,14 @@ class Vlm(VlaNode[VlmConfig]):
         )
 
     def _subscribe(self, view: str, compressed: str, raw: str) -> None:
-        profile = qos.newest_image(self.config.image_reliability)
-        stream = self._streams_of[view]
+        profile = qos.newest(self.config.image_reliability)
+        sources: list[tuple[Newest[Any], Callable[[Any], Any]]] = []
         if compressed:
-            self.create_subscription(
-                CompressedImage,
-                compressed,
-                lambda message: self._keep(stream, message, lambda: message.data.tobytes()),
-                profile,
-            )
+            newest = Newest(self, CompressedImage, compressed, profile)
+            sources.append((newest, lambda message: message.data.tobytes()))
         if raw:
-            self.create_subscription(
-                Image,
-                raw,
-                lambda message: self._keep(stream, message, lambda: rgb_pixels(message)),
-                profile,
-            )
-
-    def _keep(self, stream: Stream, message: Any, read: Callable[[], Any]) -> None:
-        stamp = seconds(message.header.stamp)
-        with self._lock:
-            self._pictures[stream.name] = _Picture(stamp, read)
-        stream.accept(stamp)
+            sources.append((Newest(self, Image, raw, profile), rgb_pixels))
+        self._sources[view] = sources
 
     def _change_instruction(self, message: String) -> None:
         instruction = message.data.strip()
@@ -184,11 +177,12 @@ class Vlm(VlaNode[VlmConfig]):
 
     def _newest_views(self) -> list[View]:
         """The newest picture of every view that has one, in the order of ``views``."""
-        with self._lock:
-            pictures = [(name, self._pictures.get(name)) for name in self.config.views]
         views = []
-        for name, picture in pictures:
+        for name in self.config.views:
+            self._look_for_picture(name)
+            picture = self._pictures.get(name)
             if picture is None:
+                self._warn_of_missing(name)
                 continue
             try:
                 views.append(View(name, picture.stamp, picture.read()))
@@ -196,10 +190,26 @@ class Vlm(VlaNode[VlmConfig]):
                 raise FrameError(name, str(error)) from error
         return views
 
+    def _look_for_picture(self, view: str) -> None:
+        """Keep the view's newest picture, if one has come since the last update."""
+        for newest, read in self._sources[view]:
+            message = newest.take()
+            if message is None:
+                continue
+            stamp = seconds(message.header.stamp)
+            self._streams_of[view].accept(stamp)
+            kept = self._pictures.get(view)
+            if kept is None or stamp >= kept.stamp:
+                self._pictures[view] = _Picture(stamp, partial(read, message))
+
+    def _warn_of_missing(self, view: str) -> None:
+        if time.monotonic() > self._patient_until:
+            reasons = "; ".join(newest.why_silent() for newest, _ in self._sources[view])
+            self._streams_of[view].warn("no image", f"no image yet: {reasons}")
+
     def _drop(self, error: FrameError) -> None:
         """Forget a picture that cannot be read: its view waits for the next one."""
-        with self._lock:
-            self._pictures.pop(error.view, None)
+        self._pictures.pop(error.view, None)
         self._streams_of[error.view].problem("undecodable", f"no update with this picture: {error}")
 
 

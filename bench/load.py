@@ -1,0 +1,193 @@
+"""The load of a timing run: full-rate senders, listeners on the topics, a bare loop, a busy core.
+
+Each function is the body of a process of its own. It runs until ``stop`` is set and then puts one
+result into ``results``, under its name.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from typing import Any, TypeAlias
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.model.interface import VIEWS
+from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, VLFeatures
+from vla_inference_ros.sim.senders import (
+    CAMERA_NAMES,
+    CameraConfig,
+    CameraSender,
+    RobotConfig,
+    RobotSender,
+    SensorConfig,
+    SensorSender,
+)
+
+FPS = 30.0  # of each camera
+ACTION_PERIOD = 0.1  # [s]
+_VIEW_OF = dict(zip(CAMERA_NAMES, VIEWS, strict=True))
+_POOL = 10  # pictures a camera, made beforehand, so that the senders cost little
+_DEPTH = QoSProfile(depth=1000)  # reliable: the listeners themselves must lose nothing
+
+Results: TypeAlias = "Queue[tuple[str, Any]]"  # a class without subscript at run time
+Item = tuple[str, int]  # stream, and the acquisition time in whole microseconds
+
+
+@dataclass(slots=True)
+class Actions:
+    """What the listener on the outputs saw; times [s], ``arrivals`` on the monotonic clock."""
+
+    arrivals: list[float] = field(default_factory=list)
+    published: list[float] = field(default_factory=list)
+    chunk_ids: list[int] = field(default_factory=list)
+    sensor_ages: list[float] = field(default_factory=list)
+    feature_ages: list[float] = field(default_factory=list)
+    degraded: list[str] = field(default_factory=list)
+    updates: list[float] = field(default_factory=list)
+
+
+def microseconds(unix: float) -> int:
+    """An acquisition time as a key: finer than any stream's period, coarser than rounding."""
+    return round(unix * 1e6)
+
+
+def send_cameras(port: int, stop: Event, results: Results) -> None:
+    """Five cameras of 1280x720 JPEGs of 150 kB."""
+    sent: list[Item] = []
+    sender = CameraSender(
+        CameraConfig(port=port, fps=FPS, pool=_POOL),
+        lambda frame: sent.append((_VIEW_OF[frame.camera], microseconds(frame.timestamp))),
+    )
+    _send(sender, stop)
+    results.put(("cameras sent", sent))
+
+
+def send_robot(port: int, stop: Event, results: Results) -> None:
+    """The robot at 100 Hz."""
+    sent: list[Item] = []
+    sender = RobotSender(
+        RobotConfig("127.0.0.1", port),
+        lambda packet: sent.append(("robot", microseconds(packet.origin_time))),
+    )
+    _send(sender, stop)
+    results.put(("robot sent", sent))
+
+
+def send_sensor(port: int, stop: Event, results: Results) -> None:
+    """The sensor at 650 samples/s."""
+    sent: list[Item] = []
+    sender = SensorSender(
+        SensorConfig(port=port),
+        lambda datagram: sent.extend(("sensor", microseconds(t)) for t in datagram.times.tolist()),
+    )
+    _send(sender, stop)
+    results.put(("sensor sent", sent))
+
+
+def _send(sender: Any, stop: Event) -> None:
+    stopping = threading.Event()
+    thread = threading.Thread(target=sender.run, args=(stopping,))
+    thread.start()
+    stop.wait()
+    stopping.set()
+    thread.join()
+    sender.close()
+
+
+def listen_to_streams(stop: Event, results: Results) -> None:
+    """Every item on the bridges' topics, by the acquisition time that its sender gave it."""
+    received: list[Item] = []
+
+    def take_batch(batch: SensorBatch) -> None:
+        received.extend(
+            ("sensor", microseconds(seconds(stamp) - batch.clock_offset)) for stamp in batch.stamps
+        )
+
+    def subscribe(node: Node) -> None:
+        for view in VIEWS:
+            topic = f"/camera/{view.lower()}/image_raw/compressed"
+            node.create_subscription(
+                CompressedImage, topic, _take_raw(view, received), _DEPTH, raw=True
+            )
+        node.create_subscription(
+            RobotState, "/robot/state", _take_raw("robot", received), _DEPTH, raw=True
+        )
+        node.create_subscription(SensorBatch, "/sensor/samples", take_batch, _DEPTH)
+
+    _listen("bench_streams", subscribe, stop)
+    results.put(("streams received", received))
+
+
+def _take_raw(stream: str, received: list[Item]) -> Callable[[bytes], None]:
+    """Reads the stamp, the first two words behind CDR's header of 4 bytes, and nothing else."""
+
+    def take(data: bytes) -> None:
+        second, nanosecond = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8))
+        received.append((stream, microseconds(second + nanosecond / 1e9)))
+
+    return take
+
+
+def listen_to_actions(stop: Event, results: Results) -> None:
+    """The outputs, in a process that does nothing else, so that arrival times are good."""
+    seen = Actions()
+
+    def take_chunk(chunk: ActionChunk, info: dict[str, Any]) -> None:
+        seen.arrivals.append(time.monotonic())
+        seen.published.append(info["source_timestamp"] / 1e9)
+        seen.chunk_ids.append(chunk.chunk_id)
+        stamp = seconds(chunk.header.stamp)
+        seen.sensor_ages.append(stamp - seconds(chunk.sensor_last_stamp))
+        seen.feature_ages.append(stamp - seconds(chunk.features_stamp))
+        if chunk.validity != ActionChunk.OK:
+            seen.degraded.append("; ".join(chunk.reasons))
+
+    def subscribe(node: Node) -> None:
+        node.create_subscription(ActionChunk, "/vla/actions", take_chunk, _DEPTH)
+        node.create_subscription(
+            VLFeatures, "/vla/features", lambda _: seen.updates.append(time.monotonic()), _DEPTH
+        )
+
+    _listen("bench_actions", subscribe, stop)
+    results.put(("actions", seen))
+
+
+def _listen(name: str, subscribe: Callable[[Node], None], stop: Event) -> None:
+    rclpy.init()
+    node = rclpy.create_node(name)
+    subscribe(node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop.is_set():
+        executor.spin_once(timeout_sec=0.2)
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def bare_loop(stop: Event, results: Results) -> None:
+    """The best that this machine gives anyone: sleep until the next tick, note when it came."""
+    ticks: list[float] = []
+    index = int(time.monotonic() / ACTION_PERIOD) + 1
+    while not stop.is_set():
+        time.sleep(max(0.0, index * ACTION_PERIOD - time.monotonic()))
+        ticks.append(time.monotonic())
+        index += 1
+    results.put(("bare loop", ticks))
+
+
+def busy_core(stop: Event, results: Results) -> None:
+    """Keeps one core busy."""
+    while not stop.is_set():
+        for _ in range(100_000):
+            pass
+    results.put(("busy core", None))
