@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
-from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.core.wire import (
+    EARLIEST_TIME,
+    LATEST_TIME,
+    CameraFrame,
+    RobotPacket,
+    SensorDatagram,
+    WireError,
+)
 from vla_inference_ros.msg import RobotState, SensorBatch
 
 _NANO = 1_000_000_000
@@ -95,7 +102,7 @@ def rgb_pixels(message: Image) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a raw image.
 
     bgr8, rgb8 and mono8 are read here, every other encoding by cv_bridge. ValueError if the data
-    does not fit the size it says, or if cv_bridge is needed and absent.
+    does not fit the size it says, or if cv_bridge is needed and absent or cannot read it.
     """
     channels = _CHANNELS.get(message.encoding)
     if channels is None:
@@ -104,8 +111,14 @@ def rgb_pixels(message: Image) -> NDArray[np.uint8]:
                 f"image encoding {message.encoding!r} needs cv_bridge, which is not installed: "
                 f"install it or publish one of {', '.join(_CHANNELS)}"
             )
-        pixels: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, desired_encoding="rgb8")
-        return pixels
+        try:
+            converted: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, "rgb8")
+        except TypeError as error:  # CvBridgeError is one; so is what too little data gives
+            raise ValueError(
+                f"cv_bridge cannot read a raw image of {message.width}x{message.height} "
+                f"{message.encoding!r}: {error}"
+            ) from error
+        return converted
     row = message.width * channels
     if message.step < row or len(message.data) < message.step * message.height or row == 0:
         raise ValueError(
@@ -156,8 +169,20 @@ def pose(state: RobotState) -> PoseStamped:
 
 
 def sensor_batch(datagram: SensorDatagram, clock_offset: float, frame_id: str) -> SensorBatch:
-    """One datagram's samples, their times moved by ``clock_offset`` [s] to this host's clock."""
-    stamps = [time_message(time) for time in (datagram.times + clock_offset).tolist()]
+    """One datagram's samples, their times moved by ``clock_offset`` [s] to this host's clock.
+
+    WireError if that gives no possible time, as when the sender's clock was set after the offset
+    was learnt.
+    """
+    times = datagram.times + clock_offset
+    if not (times.min() >= EARLIEST_TIME and times.max() <= LATEST_TIME):
+        raise WireError(
+            "bad time",
+            f"sensor times {times.min():.3f} to {times.max():.3f}, with the clock offset of "
+            f"{clock_offset:+.3f} s, are not Unix times in seconds: was a clock set? "
+            "Restart the sensor bridge to learn the offset anew",
+        )
+    stamps = [time_message(time) for time in times.tolist()]
     return SensorBatch(
         header=Header(stamp=stamps[-1], frame_id=frame_id),
         stamps=stamps,

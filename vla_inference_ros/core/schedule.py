@@ -58,28 +58,34 @@ class Schedule:
     """Waits for one tick after the other.
 
     A tick that comes while its user is still busy is missed: it is counted and never made up for,
-    so ticks do not bunch and nothing queues.
+    so ticks do not bunch and nothing queues. A clock that starts late or is set back, as simulated
+    time does when a bag is played and looped, misses no ticks: they go on from its new time.
     """
 
     def __init__(self, period: float, clock: TickClock | None = None) -> None:
-        if period <= 0:
+        if not period > 0:
             raise ValueError(f"period is {period} s, not positive")
         self.period = period
         self._clock: TickClock = clock or SteadyClock()
-        self._index = self._passed()
+        self._index = self._passed(self._clock.now())
 
     def wait(self, stopping: threading.Event) -> Tick | None:
         """Wait for the next tick; None once ``stopping`` is set."""
-        missed = max(0, self._passed() - self._index)
+        now = self._clock.now()
+        missed = max(0, self._passed(now) - self._index)
         self._index += missed + 1
-        due = self._index * self.period
         while not stopping.is_set():
-            now = self._clock.now()
+            due = self._index * self.period
             if now >= due:
-                return Tick(self._clock.to_unix(due), missed)
+                late = max(0, self._passed(now) - self._index)  # woken after more than one tick
+                self._index += late
+                return Tick(self._clock.to_unix(self._index * self.period), missed + late)
             self._clock.sleep_until(min(due, now + _SLICE))
+            before, now = now, self._clock.now()
+            if before == 0 or due - now > 2 * self.period:  # it has just started, or was set back
+                self._index = self._passed(now) + 1
         return None
 
-    def _passed(self) -> int:
+    def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""
-        return int(self._clock.now() / self.period)
+        return int(now / self.period)

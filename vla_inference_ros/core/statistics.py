@@ -58,6 +58,8 @@ class RateMeter:
 
     def rate(self, now: float, count: int) -> float:
         """Items per second up to ``now`` [s], at which ``count`` items had come; 0 at first."""
+        if self._readings and now < self._readings[-1][0]:  # simulated time started over
+            self._readings.clear()
         self._readings.append((now, count))
         while len(self._readings) > 2 and self._readings[0][0] < now - self._span:
             self._readings.popleft()

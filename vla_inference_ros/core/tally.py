@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 # Between two warnings of one kind [s]: the first wait, doubled each time up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
+MOST_KINDS = 100  # kinds beyond these share one wait, lest a sender's ever new names fill the log
+_OTHER_KINDS = ""
 
 
 class WarningLimiter:
@@ -22,6 +24,8 @@ class WarningLimiter:
     def due(self, kind: str) -> bool:
         """Whether to warn now; if so, the next one of this kind has to wait."""
         now = self._clock()
+        if kind not in self._next and len(self._next) >= MOST_KINDS:
+            kind = _OTHER_KINDS
         due, wait = self._next.get(kind, (now, FIRST_WAIT))
         if now < due:
             return False

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_MISSING = 2**32 - 1  # what a message can say; only a clock that was set far gives more
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowSnapshot:
@@ -79,6 +81,5 @@ class SensorWindow:
             return WindowSnapshot(values, 0, self.length, 0.0, 0.0)
         slots = np.rint(np.diff(times) / self._period)
         gaps = int(np.maximum(slots - 1, 0).sum())
-        return WindowSnapshot(
-            values, samples, self.length - samples + gaps, float(times[0]), float(times[-1])
-        )
+        missing = min(self.length - samples + gaps, _MOST_MISSING)
+        return WindowSnapshot(values, samples, missing, float(times[0]), float(times[-1]))

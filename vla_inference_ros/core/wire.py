@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ SENSOR_RATE = 650.0  # samples/s, nominal
 ASCAN_LENGTH = 1025  # points of one OCT A-scan
 SENSOR_CHANNELS = 1 + ASCAN_LENGTH  # force, then the A-scan
 MAX_SAMPLES_PER_DATAGRAM = 15  # what fits into one UDP datagram
-# 2000-01-01 to 2100-01-01: a time outside is not a Unix time in seconds (milliseconds, uptime).
-EARLIEST_TIME, LATEST_TIME = 946_684_800.0, 4_102_444_800.0
+# 2000-01-01 to 2038-01-19, where ROS time ends (int32 seconds): a time outside is not a Unix time
+# in seconds (milliseconds, uptime).
+EARLIEST_TIME, LATEST_TIME = 946_684_800.0, 2_147_483_647.0
 
 _SAMPLE = np.dtype(
     [("time", "<f8"), ("send_time", "<f8"), ("force", "<f4"), ("ascan", "<f4", (ASCAN_LENGTH,))]
@@ -91,19 +93,20 @@ class CameraFrame:
             )
         try:
             header = json.loads(parts[0])
-        except ValueError as error:  # covers bad UTF-8 and bad JSON
+        except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, nested too deep
             raise WireError("bad JSON", f"camera header is not UTF-8 JSON: {error}") from error
         if not isinstance(header, dict) or not isinstance(header.get("camera"), str):
             raise WireError("bad JSON", f"camera header lacks a 'camera' name: {parts[0][:200]!r}")
+        name = reprlib.repr(header["camera"])
         try:
             width, height = jpeg_size(parts[1])
         except JpegError as error:
-            raise WireError("bad JPEG", f"frame of {header['camera']!r}: {error}") from error
+            raise WireError("bad JPEG", f"frame of {name}: {error}") from error
         if width * height > max_pixels:
             raise WireError(
                 "JPEG too large",
-                f"frame of {header['camera']!r} is {width}x{height}, over the limit of "
-                f"{max_pixels} pixels: raise max_pixels if the camera really is that large",
+                f"frame of {name} is {width}x{height}, over the limit of {max_pixels} pixels: "
+                "raise max_pixels if the camera really is that large",
             )
         send_time = header.get("send_time")
         return cls(
@@ -121,8 +124,13 @@ class CameraFrame:
 def _number(header: Mapping[str, object], key: str) -> float:
     value = header.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise WireError("bad JSON", f"camera header's {key!r} is {value!r}, not a number")
-    return float(value)
+        raise WireError(
+            "bad JSON", f"camera header's {key!r} is {reprlib.repr(value)}, not a number"
+        )
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond every float
+        return math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 class Worker:
     """Runs ``body(stopping)`` in a thread; the body returns soon after ``stopping`` is set.
 
-    An exception that the body lets out is kept in ``error``, where the owner must look for it: a
-    node whose worker has died ends, it does not go on serving old data.
+    An exception that the body lets out, or its return before it was asked, is kept in ``error``,
+    where the owner must look for it: a node whose worker has died ends, it does not go on serving
+    old data.
     """
 
     def __init__(self, name: str, body: Callable[[threading.Event], None]) -> None:
@@ -33,5 +34,7 @@ class Worker:
     def _run(self) -> None:
         try:
             self._body(self._stopping)
+            if not self._stopping.is_set():
+                raise RuntimeError(f"thread {self._thread.name!r} ended without being asked to")
         except BaseException as error:  # handed to the owner, which ends the node
             self.error = error

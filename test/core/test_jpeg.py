@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import random
+
+import cv2
+import numpy as np
+import pytest
+
+from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+
+START, END = b"\xff\xd8", b"\xff\xd9"
+
+
+def encoded(width: int, height: int, *options: int, grey: bool = False) -> bytes:
+    pixels = np.random.default_rng(1).integers(
+        0, 256, (height, width) if grey else (height, width, 3), dtype=np.uint8
+    )
+    return cv2.imencode(".jpg", pixels, list(options))[1].tobytes()
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (2 + len(content)).to_bytes(2, "big") + content
+
+
+def frame_header(width: int, height: int, marker: int = 0xC0) -> bytes:
+    size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return segment(marker, b"\x08" + size + bytes.fromhex("03 01 22 00 02 11 01 03 11 01"))
+
+
+WHOLE = encoded(64, 48)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (64, 48), (1280, 720), (333, 1000)])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        (cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_QUALITY, 100),
+        (cv2.IMWRITE_JPEG_RST_INTERVAL, 2),
+    ],
+    ids=["baseline", "progressive", "optimized", "restarts"],
+)
+def test_real_jpegs(width: int, height: int, grey: bool, options: tuple[int, ...]) -> None:
+    assert jpeg_size(encoded(width, height, *options, grey=grey)) == (width, height)
+
+
+def test_progressive_and_baseline_have_the_markers_they_should() -> None:
+    assert b"\xff\xc0" in WHOLE
+    assert b"\xff\xc2" in encoded(64, 48, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+
+
+def test_segments_before_the_frame_are_skipped_whatever_they_hold() -> None:
+    thumbnail = encoded(16, 12)  # in EXIF data: with a size and an end marker of its own
+    inserted = (
+        segment(0xE1, b"Exif\x00\x00" + thumbnail)
+        + segment(0xE2, b"ICC_PROFILE\x00" + bytes(65_000))
+        + segment(0xFE, b"a comment \xff\xc0\xff\xda\xff\xd9")
+        + segment(0xEF, b"")
+    )
+    picture = START + inserted + WHOLE[2:]
+    assert jpeg_size(picture) == (64, 48)
+    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert decoded.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("marker", sorted({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}))
+def test_every_kind_of_frame_gives_its_size(marker: int) -> None:
+    assert jpeg_size(START + frame_header(40, 30, marker) + END) == (40, 30)
+
+
+@pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC])
+def test_what_only_looks_like_a_frame_is_skipped(marker: int) -> None:
+    assert jpeg_size(START + frame_header(1, 2, marker) + frame_header(40, 30) + END) == (40, 30)
+
+
+def test_fill_bytes_and_standalone_markers_are_skipped() -> None:
+    odd = b"\xff\xff\xff\x01\xff\xd0\xff\xff"
+    assert jpeg_size(START + odd + frame_header(40, 30) + END) == (40, 30)
+
+
+def test_the_largest_size_is_read_without_decoding() -> None:
+    assert jpeg_size(START + frame_header(65_535, 65_535) + END) == (65_535, 65_535)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 16, 62])
+def test_padding_behind_the_end_is_taken(padding: int) -> None:
+    assert jpeg_size(WHOLE + bytes(padding)) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\xff", "not a JPEG: starts with ff,"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(80), "not a JPEG: starts with 89 50 4e 47"),
+        (START, "no end marker"),
+        (b"\xff\xd8\xff", "no end marker"),
+        (WHOLE[:-1], "no end marker"),
+        (WHOLE[: len(WHOLE) // 2], "no end marker"),
+        (WHOLE + bytes(63), "no end marker"),
+        (START + END, "no frame size"),
+        (START + segment(0xE0, bytes(20)) + END, "no frame size"),
+        (START + segment(0xDA, bytes(10)) + frame_header(40, 30) + END, "no frame size"),
+        (START + segment(0xE0, bytes(5))[:-2] + END, "no frame size"),
+        (START + b"\xff\xe1\xff\xff" + frame_header(40, 30) + END, "no frame size"),
+        (START + b"\xff\xc0\x00\x11\x08\x00" + END, "no frame size"),
+        (START + b"\xff\xe0\x00\x00" + frame_header(40, 30) + END, "damaged at byte 4"),
+        (START + b"\x00" + frame_header(40, 30) + END, "damaged at byte 2"),
+        (START + frame_header(0, 30) + END, "says it is 0x30"),
+        (START + frame_header(40, 0) + END, "says it is 40x0"),
+    ],
+)
+def test_what_is_no_whole_jpeg_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(JpegError, match=reason):
+        jpeg_size(data)
+
+
+def test_every_cut_is_noticed() -> None:
+    for length in range(len(WHOLE)):
+        with pytest.raises(JpegError):
+            jpeg_size(WHOLE[:length])
+
+
+def test_a_thumbnails_end_marker_does_not_hide_a_cut() -> None:
+    thumbnail = encoded(16, 12)
+    inserted = segment(0xE1, b"Exif\x00\x00" + thumbnail + bytes(100))
+    cut = (START + inserted)[: 12 + len(thumbnail)]
+    assert cut.endswith(END)
+    with pytest.raises(JpegError, match="no frame size"):
+        jpeg_size(cut)
+
+
+def test_damage_gives_a_size_or_the_error_and_nothing_else() -> None:
+    source = random.Random(1)
+    refused = 0
+    for _ in range(2000):
+        data = bytearray(WHOLE[:400] + END)
+        for _ in range(source.randint(1, 6)):
+            data[source.randrange(len(data))] = source.choice((0, 0xFF, source.randrange(256)))
+        try:
+            width, height = jpeg_size(bytes(data))
+        except JpegError:
+            refused += 1
+        else:
+            assert 0 < width < 65_536
+            assert 0 < height < 65_536
+    assert 0 < refused < 2000
