@@ -2,6 +2,7 @@
 #
 #   make demo [DURATION=20]   the main job against simulated senders; Ctrl+C, or DURATION, stops it
 #   make test                 linters and all tests
+#   make bench                rate, jitter, losses and CPU at full rate; a few minutes
 #   make setup                only the environment and the package
 #   make clean                remove the environments and what was built
 #
@@ -21,7 +22,7 @@ sources := CMakeLists.txt setup.py pyproject.toml package.xml \
 # A sourced ROS installation and the environment's own wheels must not mix.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH COLCON_PREFIX_PATH
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint bench clean
 .DELETE_ON_ERROR:
 
 setup: $(venv)/.built
@@ -37,6 +38,9 @@ lint: setup $(venv)/.test-tools
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+
+bench: setup
+	$(bin)/python bench/realtime.py
 
 clean:
 	rm -rf .venv .venv-jazzy build install log *.egg-info

@@ -7,6 +7,7 @@ what ``config/async.yaml`` holds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,13 @@ def _boolean(text: str) -> bool:
     if text.lower() not in values:
         raise ValueError("not true or false")
     return values[text.lower()]
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ ARGUMENTS = (
         "action_rate",
         "10.0",
         "action chunks per second [Hz]",
-        float,
+        _number,
         (("vlm", "action_rate"), ("action_expert", "action_rate")),
     ),
     Argument(
@@ -143,7 +151,7 @@ ARGUMENTS = (
         "duration",
         "0.0",
         "stop so many seconds after the first action chunk; 0 runs until Ctrl+C",
-        float,
+        _number,
         (("monitor", "duration"),),
     ),
     Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),

@@ -5,6 +5,7 @@ Owns the child processes: starts them, passes their output on, and leaves none b
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -26,8 +27,12 @@ Run the nodes of a launch file of this package, as 'ros2 launch vla_inference_ro
 FILE is one of: {files}
 Ctrl+C stops all nodes. The exit status is 0 unless a node has died or an argument is wrong."""
 
-_INTERRUPT_TIME = 2.2  # how long nodes may take to end before they are killed [s]
+_STOP_TIME = 2.5  # how long nodes may take to end before they are killed [s]
+_LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
 _LOOK_PERIOD = 0.1  # [s]
+_LONGEST_LINE = 65536  # a longer one is passed on in pieces [bytes]
+# A node that has not finished starting ends by the signal itself, which is as good as by itself.
+_CLEAN = (0, -signal.SIGINT, -signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal to the child when its parent dies
 
 
@@ -39,7 +44,12 @@ class _Child:
     command: list[str]
     process: subprocess.Popen[bytes]
     rest: bytes = b""
-    restart_at: float | None = None
+
+    @property
+    def output(self) -> IO[bytes]:
+        """Its standard output and error."""
+        assert self.process.stdout is not None
+        return self.process.stdout
 
 
 @dataclass(slots=True)
@@ -47,23 +57,28 @@ class Launcher:
     """Runs a graph; :meth:`run` returns when all of its nodes have ended."""
 
     graph: graph.Graph
-    _children: list[_Child] = field(default_factory=list)
+    _running: list[_Child] = field(default_factory=list)
+    _to_restart: list[tuple[float, _Child]] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stop_signal: int | None = None
 
     def run(self) -> int:
         """The exit status: 0, or 1 if a node has died or had to be killed."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note_signal)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._note_signal)
         status: int | None = None
         try:
             for index, node in enumerate(self.graph.nodes, start=1):
-                self._start(f"{node.name}-{index}", _command(node, self.graph.params_file))
-            while self._stop_signal is None and status is None:
+                name, command = f"{node.name}-{index}", _command(node, self.graph.params_file)
+                self._start("started", name, command)
+            while status is None:
                 self._pass_output()
-                status = self._look_after_children()
-            if self._stop_signal is not None:
-                _say(f"{signal.Signals(self._stop_signal).name}: stopping")
+                if self._stop_signal is not None:
+                    self._say(f"{signal.Signals(self._stop_signal).name}: stopping")
+                    status = 0
+                else:
+                    status = self._look_after_children()
         finally:
             clean = self._stop()
         return status or (0 if clean else 1)
@@ -71,83 +86,106 @@ class Launcher:
     def _note_signal(self, number: int, _: object) -> None:
         self._stop_signal = number
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, verb: str, name: str, command: list[str]) -> None:
         child = _Child(name, command, _spawn(command))
-        self._children.append(child)
-        self._selector.register(_output(child), selectors.EVENT_READ, child)
-        _say(f"started {name}, process {child.process.pid}")
+        self._running.append(child)
+        self._selector.register(child.output, selectors.EVENT_READ, child)
+        self._say(f"{verb} {name}, process {child.process.pid}")
 
     def _pass_output(self) -> None:
         for key, _ in self._selector.select(_LOOK_PERIOD):
             child: _Child = key.data
             data = os.read(key.fd, 65536)
             if not data:
-                self._selector.unregister(key.fileobj)
+                self._close_output(child)
                 continue
             *lines, child.rest = (child.rest + data).split(b"\n")
+            if len(child.rest) > _LONGEST_LINE:
+                lines.append(child.rest)
+                child.rest = b""
             for line in lines:
-                _write(f"[{child.name}] {line.decode(errors='replace')}")
+                self._write(f"[{child.name}] {line.decode(errors='replace')}")
+
+    def _close_output(self, child: _Child) -> None:
+        self._selector.unregister(child.output)
+        child.output.close()
+        if child.rest:
+            self._write(f"[{child.name}] {child.rest.decode(errors='replace')}")
 
     def _look_after_children(self) -> int | None:
         """Restart what has died, if the graph says so; otherwise, and when a node has done what
         it was asked to, the exit status to stop with.
         """
-        for child in self._children:
+        for child in list(self._running):
             status = child.process.poll()
             if status is None:
                 continue
-            if child.restart_at is None:
-                self._drain(child)
-                if status == 0:
-                    _say(f"{child.name} has ended: stopping")
-                    return 0
-                _say(f"{child.name} died: {_describe(status)}")
-                if not self.graph.respawn:
-                    return 1
-                child.restart_at = time.monotonic() + graph.RESPAWN_DELAY
-            elif time.monotonic() >= child.restart_at:
-                child.restart_at = None
-                child.process = _spawn(child.command)
-                self._selector.register(_output(child), selectors.EVENT_READ, child)
-                _say(f"restarted {child.name}, process {child.process.pid}")
+            self._running.remove(child)
+            self._bury(child)
+            if status == 0:
+                self._say(f"{child.name} has ended: stopping")
+                return 0
+            self._say(f"{child.name} died: {_describe(status)}")
+            if not self.graph.respawn:
+                return 1
+            self._to_restart.append((time.monotonic() + graph.RESPAWN_DELAY, child))
+        while self._to_restart and time.monotonic() >= self._to_restart[0][0]:
+            _, child = self._to_restart.pop(0)
+            self._start("restarted", child.name, child.command)
         return None
 
-    def _drain(self, child: _Child) -> None:
-        """Print what a dead child still had to say."""
-        while _output(child) in (key.fileobj for key in self._selector.get_map().values()):
+    def _bury(self, child: _Child) -> None:
+        """Kill the processes that a dead child left behind, and print what it still had to say."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + _LAST_WORDS_TIME
+        while not child.output.closed and time.monotonic() < deadline:
             self._pass_output()
-        if child.rest:
-            _write(f"[{child.name}] {child.rest.decode(errors='replace')}")
-            child.rest = b""
+        if not child.output.closed:
+            self._close_output(child)
 
     def _stop(self) -> bool:
-        """Stop all children; False if one had to be killed or ended badly while stopping."""
-        running = [child for child in self._children if child.process.poll() is None]
+        """Stop all children; False if one had to be killed or has ended badly."""
+        running = [child for child in self._running if child.process.poll() is None]
         for child in running:
-            child.process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + _INTERRUPT_TIME
+            # Not SIGINT: while Python itself starts, that ends in a traceback.
+            child.process.terminate()
+        deadline = time.monotonic() + _STOP_TIME
         while time.monotonic() < deadline and any(c.process.poll() is None for c in running):
             self._pass_output()
         for child in running:
             if child.process.poll() is None:
-                _say(f"{child.name} did not stop in {_INTERRUPT_TIME} s: killed")
+                self._say(f"{child.name} did not stop in {_STOP_TIME} s: killed")
                 child.process.kill()
             child.process.wait()
-        while self._selector.get_map():  # all are dead: read to the ends of their pipes
-            self._pass_output()
-        # A node that had not finished starting ends by the signal itself, which is as good.
-        failed = [c for c in running if c.process.returncode not in (0, -signal.SIGINT)]
+        for child in self._running:
+            self._bury(child)
+        failed = [c for c in self._running if c.process.returncode not in _CLEAN]
         for child in failed:
-            _say(f"{child.name} ended badly: {_describe(child.process.returncode)}")
+            self._say(f"{child.name} ended badly: {_describe(child.process.returncode)}")
         return not failed
+
+    def _say(self, text: str) -> None:
+        self._write(f"[vla-launch] {text}")
+
+    def _write(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except OSError:  # nobody reads any more: "| head", "| tee" after Ctrl+C, a lost terminal
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._stop_signal = self._stop_signal or signal.SIGPIPE
 
 
 def _command(node: graph.NodeSpec, params_file: Path) -> list[str]:
     executable = graph.prefix() / "lib" / graph.PACKAGE / node.name
     command = [str(executable), "--ros-args", "--params-file", str(params_file)]
     for name, value in node.parameters.items():
-        command += ["-p", f"{name}:={json.dumps(value)}"]  # JSON is YAML, which ROS reads
+        command += ["-p", f"{name}:={_yaml(value)}"]
     return command
+
+
+def _yaml(value: graph.Value) -> str:
+    return json.dumps(value, ensure_ascii=False)  # YAML does not know JSON's surrogate pairs
 
 
 def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
@@ -168,30 +206,16 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _output(child: _Child) -> IO[bytes]:
-    assert child.process.stdout is not None
-    return child.process.stdout
-
-
 def _describe(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def _say(text: str) -> None:
-    _write(f"[vla-launch] {text}")
-
-
-def _write(line: str) -> None:
-    print(line, flush=True)
-
-
 def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
     """(launch file, arguments given), with what the launch file itself gives."""
-    file, *rest = arguments
-    name = Path(file).name
+    name, *rest = arguments
     if name not in graph.LAUNCH_FILES:
         raise graph.ArgumentError(
-            f"unknown launch file {file!r}; known are {', '.join(graph.LAUNCH_FILES)}"
+            f"unknown launch file {name!r}; known are {', '.join(graph.LAUNCH_FILES)}"
         )
     given = dict(graph.LAUNCH_FILES[name])
     for text in rest:
@@ -217,16 +241,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     show = "--show-args" in arguments
     arguments = [argument for argument in arguments if argument != "--show-args"]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_USAGE.format(files=", ".join(graph.LAUNCH_FILES)))
-        return 0 if arguments else 2
+    asked = not {"-h", "--help"}.isdisjoint(arguments)
+    if asked or not arguments:
+        usage = _USAGE.format(files=", ".join(graph.LAUNCH_FILES))
+        print(usage, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     try:
         name, given = _parse(arguments)
         if show:
             _show_arguments(graph.LAUNCH_FILES[name])
             return 0
         built = graph.build(given)
-    except graph.ArgumentError as error:
+    except (graph.ArgumentError, FileNotFoundError) as error:
         print(f"vla-launch: {error}", file=sys.stderr)
         return 2
     return Launcher(built).run()

@@ -30,7 +30,7 @@ from vla_inference_ros.model.interface import (
 from vla_inference_ros.model.load import load_action_model
 from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.newest import Newest
+from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 
@@ -77,8 +77,8 @@ class _Features:
 class ActionExpert(VlaNode[ActionExpertConfig]):
     """Publishes ``/vla/actions`` on an absolute schedule.
 
-    The executor's thread keeps the newest features and samples; the worker's takes them and the
-    robot's state at each tick and runs the model.
+    The worker's thread reads what has come at each tick, runs the model and publishes; nothing else
+    touches the inputs, so that a tick waits for nobody.
     """
 
     def __init__(self, **node_arguments: Any) -> None:
@@ -105,14 +105,39 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
         self._chunk_id = 0
         self._last_wait_line = -math.inf
         self._chunks = self.create_publisher(ActionChunk, "/vla/actions", qos.ACTIONS)
-        self.create_subscription(VLFeatures, "/vla/features", self._keep_features, qos.FEATURES)
-        self.create_subscription(SensorBatch, "/sensor/samples", self._add_samples, qos.SENSOR)
-        self._robot = Newest(self, RobotState, "/robot/state", qos.newest())
+        self._features_inbox = Inbox(self, VLFeatures, "/vla/features", qos.newest())
+        self._sensor_inbox = Inbox(self, SensorBatch, "/sensor/samples", qos.SENSOR)
+        self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())
         self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
         self.add_worker("action expert model", self._work)
         self.get_logger().info(f"{self._model.model_id}: {config.action_rate:g} chunks per second")
 
-    # --- executor thread
+    def _see_report(self, message: StreamReport) -> None:
+        if message.node == "vlm" and message.stream in VIEWS:
+            self._views_ready[message.stream] = message.ready
+
+    # --- worker thread
+
+    def _work(self, stopping: threading.Event) -> None:
+        schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
+        while (tick := schedule.wait(stopping)) is not None:
+            if tick.missed:
+                self._stage.problem(
+                    "missed tick",
+                    f"no chunk for {tick.missed} tick(s): a step took longer than "
+                    f"{schedule.period:.3f} s or the machine was busy",
+                    tick.missed,
+                )
+            self._act(tick)
+
+    def _read_inputs(self) -> None:
+        for batch in self._sensor_inbox.take():
+            self._add_samples(batch)
+        self._stage.fill = self._window.samples
+        features = self._features_inbox.newest()
+        if features is not None:
+            self._keep_features(features)
+        self._robot_state = self._robot_inbox.newest() or self._robot_state
 
     def _keep_features(self, message: VLFeatures) -> None:
         values = np.frombuffer(message.data, np.float32)
@@ -139,30 +164,11 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
             self._window.append(*sensor_arrays(message))
         except ValueError as error:
             self._stage.problem("sensor batch", str(error))
-        self._stage.fill = self._window.samples
-
-    def _see_report(self, message: StreamReport) -> None:
-        if message.node == "vlm" and message.stream in VIEWS:
-            self._views_ready[message.stream] = message.ready
-
-    # --- worker thread
-
-    def _work(self, stopping: threading.Event) -> None:
-        schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
-        while (tick := schedule.wait(stopping)) is not None:
-            if tick.missed:
-                self._stage.problem(
-                    "missed tick",
-                    f"no chunk for {tick.missed} tick(s): a step took longer than "
-                    f"{schedule.period:.3f} s or the machine was busy",
-                    tick.missed,
-                )
-            self._act(tick)
 
     def _act(self, tick: Tick) -> None:
         started = time.monotonic()
+        self._read_inputs()
         features, window = self._features, self._window.snapshot()
-        self._robot_state = self._robot.take() or self._robot_state
         self._stage.ready = features is not None and window.samples >= self.config.min_samples
         if features is None or not self._stage.ready:
             self._say_wait(window)

@@ -16,7 +16,7 @@ from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.diagnostics import Diagnostics
-from vla_inference_ros.nodes.newest import Newest
+from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.status import Reports, fill_status, status_block
 from vla_inference_ros.nodes.vla_node import VlaNode, run
@@ -64,7 +64,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(VLFeatures, "/vla/features", self._see_features, qos.FEATURES)
         self.create_subscription(ActionChunk, "/vla/actions", self._see_chunk, qos.ACTIONS)
-        self._robot = Newest(self, RobotState, "/robot/state", qos.newest())
+        self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())
         self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
         self.create_timer(_LOOK_PERIOD, self._judge)
         self.create_timer(self.config.status_period, self._tell)
@@ -129,7 +129,7 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def _publish_status(self) -> InferenceStatus:
         state, reason = self._state
-        self.robot_state = self._robot.take() or self.robot_state
+        self.robot_state = self._robot_inbox.newest() or self.robot_state
         status = InferenceStatus(header=header(self.now()), state=int(state), reason=reason)
         fill_status(status, self, time.monotonic())
         self._status.publish(status)

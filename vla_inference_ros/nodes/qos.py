@@ -14,7 +14,7 @@ def _reliable(depth: int) -> QoSProfile:
 
 IMAGES = _reliable(5)  # shallow: an old frame is of no use
 ROBOT = _reliable(50)  # half a second at 100 Hz
-SENSOR = _reliable(50)  # a second of datagrams
+SENSOR = _reliable(100)  # more than a window, however few samples a datagram holds
 FEATURES = _reliable(5)
 ACTIONS = _reliable(10)
 REPORTS = _reliable(50)

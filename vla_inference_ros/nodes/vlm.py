@@ -25,10 +25,9 @@ from vla_inference_ros.model.interface import (
 from vla_inference_ros.model.load import load_feature_model
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.newest import Newest
+from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
-
 
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
 
@@ -92,7 +91,7 @@ class Vlm(VlaNode[VlmConfig]):
             )
         except ModelError as error:
             raise StartError(str(error)) from error
-        self._sources: dict[str, list[tuple[Newest[Any], Callable[[Any], Any]]]] = {}
+        self._sources: dict[str, list[tuple[Inbox[Any], Callable[[Any], Any]]]] = {}
         self._pictures: dict[str, _Picture] = {}
         self._instruction = config.instruction
         self._update_id = 0
@@ -115,12 +114,12 @@ class Vlm(VlaNode[VlmConfig]):
 
     def _subscribe(self, view: str, compressed: str, raw: str) -> None:
         profile = qos.newest(self.config.image_reliability)
-        sources: list[tuple[Newest[Any], Callable[[Any], Any]]] = []
+        sources: list[tuple[Inbox[Any], Callable[[Any], Any]]] = []
         if compressed:
-            newest = Newest(self, CompressedImage, compressed, profile)
-            sources.append((newest, lambda message: message.data.tobytes()))
+            inbox = Inbox(self, CompressedImage, compressed, profile)
+            sources.append((inbox, lambda message: message.data.tobytes()))
         if raw:
-            sources.append((Newest(self, Image, raw, profile), rgb_pixels))
+            sources.append((Inbox(self, Image, raw, profile), rgb_pixels))
         self._sources[view] = sources
 
     def _change_instruction(self, message: String) -> None:
@@ -191,20 +190,23 @@ class Vlm(VlaNode[VlmConfig]):
         return views
 
     def _look_for_picture(self, view: str) -> None:
-        """Keep the view's newest picture, if one has come since the last update."""
-        for newest, read in self._sources[view]:
-            message = newest.take()
-            if message is None:
-                continue
-            stamp = seconds(message.header.stamp)
-            self._streams_of[view].accept(stamp)
-            kept = self._pictures.get(view)
-            if kept is None or stamp >= kept.stamp:
-                self._pictures[view] = _Picture(stamp, partial(read, message))
+        """Keep the view's newest picture of those that have come since the last update.
+
+        An older one does not stand in their way: its stamp may be wrong, or time set back.
+        """
+        fresh = []
+        for inbox, read in self._sources[view]:
+            message = inbox.newest()
+            if message is not None:
+                stamp = seconds(message.header.stamp)
+                self._streams_of[view].accept(stamp)
+                fresh.append(_Picture(stamp, partial(read, message)))
+        if fresh:
+            self._pictures[view] = max(fresh, key=lambda picture: picture.stamp)
 
     def _warn_of_missing(self, view: str) -> None:
         if time.monotonic() > self._patient_until:
-            reasons = "; ".join(newest.why_silent() for newest, _ in self._sources[view])
+            reasons = "; ".join(inbox.why_silent() for inbox, _ in self._sources[view])
             self._streams_of[view].warn("no image", f"no image yet: {reasons}")
 
     def _drop(self, error: FrameError) -> None:

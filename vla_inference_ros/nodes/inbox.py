@@ -1,7 +1,8 @@
-"""A topic of which only the newest message matters: read when it is needed, by who needs it.
+"""A topic that is read when its messages are needed, by who needs them, instead of calling back.
 
-A callback for every message would wake the executor for each of 150 pictures and 100 robot states a
-second, to throw nearly all of them away; here the middleware keeps the newest one instead.
+A callback for every message would wake the executor for each of 150 pictures, 100 robot states and
+44 sensor batches a second, and make it compete with the thread that works to the clock. Here the
+middleware keeps the newest messages, as many as the topic's depth, until they are asked for.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 Message = TypeVar("Message")
 
 
-class Newest(Generic[Message]):
+class Inbox(Generic[Message]):
     """Subscribes without a callback. For one thread at a time."""
 
     def __init__(
         self, node: Node, message_type: type[Message], topic: str, profile: QoSProfile
     ) -> None:
-        """``profile`` must have depth 1, so that what is kept is the newest."""
-        if profile.depth != 1:
-            raise ValueError(f"depth of {topic} is {profile.depth}, not 1")
+        """Of older messages than ``profile`` has room for, nothing is kept."""
         self._node = node
         self._profile = profile
         # The default event callbacks would wake the executor with every message all the same.
@@ -37,12 +36,22 @@ class Newest(Generic[Message]):
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
 
-    def take(self) -> Message | None:
-        """The newest message, once: None if none has come since the last call."""
+    def take(self) -> list[Message]:
+        """The messages since the last call, oldest first."""
         handle = self._subscription.handle
+        messages: list[Message] = []
         with handle:  # keeps it alive meanwhile
-            taken = handle.take_message(self._subscription.msg_type, False)
-        return None if taken is None else taken[0]
+            while len(messages) < self._profile.depth:
+                taken = handle.take_message(self._subscription.msg_type, False)
+                if taken is None:
+                    break
+                messages.append(taken[0])
+        return messages
+
+    def newest(self) -> Message | None:
+        """The newest message since the last call; None if none has come."""
+        messages = self.take()
+        return messages[-1] if messages else None
 
     def why_silent(self) -> str:
         """What keeps messages from coming, as far as the topic's publishers tell."""

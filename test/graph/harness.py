@@ -1,0 +1,209 @@
+"""Runs the real node executables as subprocesses, listens to them and talks to them over ROS."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
+
+from vla_inference_ros.graph import PACKAGE, prefix
+from vla_inference_ros.msg import StreamReport
+
+TIMEOUT = 30.0  # until what should come about at once has failed to [s]; a busy machine can stall
+_EVERY = 0.05  # between two calls of what a test repeats while it waits [s]
+_DEPTH = QoSProfile(depth=1000)  # reliable; nothing is lost while a test does not spin
+
+Parameter = bool | int | float | str | list[str]
+
+
+class NodeProcess:
+    """One node executable; its output is collected by a thread."""
+
+    def __init__(self, name: str, parameters: dict[str, Parameter]) -> None:
+        arguments = [f"{key}:={json.dumps(value)}" for key, value in parameters.items()]
+        command = [str(prefix() / "lib" / PACKAGE / name), "--ros-args"]
+        command += [word for argument in arguments for word in ("-p", argument)]
+        self.name = name
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def lines(self) -> list[str]:
+        """What the node has said so far."""
+        return list(self._lines)
+
+    def said(self, text: str) -> list[str]:
+        """The lines that contain a text."""
+        return [line for line in self.lines if text in line]
+
+    def wait_until_said(self, text: str) -> None:
+        """Wait for a line that contains a text."""
+        deadline = time.monotonic() + TIMEOUT
+        while not self.said(text):
+            assert self.process.poll() is None, f"{self.name} has ended: {self.lines}"
+            assert time.monotonic() < deadline, f"{self.name} has not said {text!r}: {self.lines}"
+            time.sleep(0.01)
+
+    def wait(self) -> int:
+        """Wait for the end; the exit status."""
+        try:
+            status = self.process.wait(TIMEOUT)
+        finally:
+            self.process.kill()  # harmless once it has ended
+            self._reader.join()
+        return status
+
+    def stop(self) -> int:
+        """End it as Ctrl+C does once it is up; the exit status."""
+        deadline = time.monotonic() + TIMEOUT
+        while not self._is_up() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def _is_up(self) -> bool:
+        """Whether it takes signals, or has ended; while it starts, they just end it."""
+        if self.process.poll() is not None:
+            return True
+        state = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(state.split("SigCgt:")[1].split()[0], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+
+@contextmanager
+def running(name: str, **parameters: Parameter) -> Iterator[NodeProcess]:
+    """A node that must end well when it is stopped, unless it has been stopped before."""
+    node = NodeProcess(name, parameters)
+    try:
+        yield node
+    finally:
+        status = node.stop()
+        print(f"--- {name}", *node.lines, sep="\n")  # shown when a test fails
+    assert status == 0
+    assert not node.said("Traceback")
+    assert not node.said("did not stop in time")
+
+
+def failed_start(name: str, **parameters: Parameter) -> str:
+    """What a node that must not start says: one line, with exit status 1."""
+    node = NodeProcess(name, parameters)
+    assert node.wait() == 1
+    assert len(node.lines) == 1, node.lines
+    assert "cannot start: " in node.lines[0]
+    return node.lines[0]
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """A port of 127.0.0.1 that nobody has at the moment."""
+    with socket.socket(socket.AF_INET, kind) as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        return int(reserved.getsockname()[1])
+
+
+def problems(report: StreamReport) -> dict[str, int]:
+    """How often each kind of bad input was seen."""
+    return dict(zip(report.problem_kinds, report.problem_counts, strict=True))
+
+
+class Listener:
+    """A ROS node in the test's process; it takes messages only while the test spins it."""
+
+    def __init__(self) -> None:
+        self._node = rclpy.create_node("listener")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._heard: dict[str, list[Any]] = {}
+        self._publishers: dict[str, Any] = {}
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def listen(self, message_type: type, topic: str) -> list[Any]:
+        """The messages of a topic from now on: the list grows while the listener spins."""
+        if topic not in self._heard:
+            self._node.create_subscription(
+                message_type, topic, lambda message: self._heard[topic].append(message), _DEPTH
+            )
+        self._heard[topic] = []
+        return self._heard[topic]
+
+    def publisher(self, message_type: type, topic: str, profile: QoSProfile = _DEPTH) -> Any:
+        """A publisher, the same for each call; perhaps nobody listens to it."""
+        if topic not in self._publishers:
+            self._publishers[topic] = self._node.create_publisher(message_type, topic, profile)
+        return self._publishers[topic]
+
+    def deliver(self, message: Any, topic: str, profile: QoSProfile = _DEPTH) -> None:
+        """Publish once somebody listens, and wait until it is there."""
+        publisher = self.publisher(type(message), topic, profile)
+        self.spin_until(lambda: publisher.get_subscription_count() > 0)
+        publisher.publish(message)
+        assert publisher.wait_for_all_acked(Duration(seconds=TIMEOUT))
+
+    def wait_until_alone(self) -> None:
+        """Wait until the nodes that have been stopped are forgotten."""
+        self.spin_until(
+            lambda: all(each.get_subscription_count() == 0 for each in self._publishers.values())
+        )
+
+    def spin_until(
+        self, condition: Callable[[], object], repeat: Callable[[], object] = lambda: None
+    ) -> None:
+        """Take messages until a condition holds, and meanwhile call ``repeat`` again and again."""
+        deadline = time.monotonic() + TIMEOUT
+        due = 0.0
+        while not condition():
+            now = time.monotonic()
+            assert now < deadline, "what the test waits for has not come about"
+            if now >= due:
+                repeat()
+                due = now + _EVERY
+            self._executor.spin_once(timeout_sec=_EVERY)
+
+    def spin_for(self, seconds: float) -> None:
+        """Take messages for a while; to wait for something, there is ``spin_until``."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
+    def report(
+        self,
+        node: str,
+        stream: str,
+        condition: Callable[[StreamReport], bool] = lambda report: True,
+        repeat: Callable[[], object] = lambda: None,
+    ) -> StreamReport:
+        """The next report of a stream that meets a condition."""
+        reports = self.listen(StreamReport, "/vla/reports")
+
+        def found() -> list[StreamReport]:
+            return [
+                report
+                for report in reports
+                if (report.node, report.stream) == (node, stream) and condition(report)
+            ]
+
+        self.spin_until(found, repeat)
+        return found()[0]

@@ -1,0 +1,213 @@
+import dataclasses
+import importlib
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import rclpy
+import yaml
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from vla_inference_ros import graph
+from vla_inference_ros.nodes.parameters import (
+    ParameterError,
+    Specification,
+    declare,
+    parameter,
+    specifications,
+)
+
+TIMEOUT = 30.0  # s, for a node that should end at once
+ALL_NODES = graph.NODES + graph.SIM_NODES
+FILE = graph.share() / "config" / "async.yaml"
+
+
+def config_type(node: str) -> type:
+    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
+    found: type = getattr(module, "".join(part.title() for part in node.split("_")) + "Config")
+    return found
+
+
+def limits(default: Any, specification: Specification) -> str:
+    """What the comment in the file says behind the description."""
+    if specification.choices:
+        return "; " + ", ".join(specification.choices)
+    if specification.minimum is None or specification.maximum is None:
+        return ""
+    ends = (specification.minimum, specification.maximum)
+    low, high = (f"{end:.0f}" if isinstance(default, int) else f"{end:g}" for end in ends)
+    return f"; {low} to {high}"
+
+
+def comments_in_file() -> dict[tuple[str, str], str]:
+    """The comment above every parameter, on one line, by node and parameter."""
+    comments: dict[tuple[str, str], str] = {}
+    node, comment = "", []
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"(\w+):", line):
+            node = match[1]
+        elif match := re.fullmatch(r"    # (.*)", line):
+            comment.append(match[1])
+        elif match := re.match(r"    (\w+):", line):
+            comments[node, match[1]] = " ".join(comment)
+            comment = []
+    return comments
+
+
+# --- config/async.yaml
+
+
+def test_the_file_holds_every_parameter_with_its_default_and_no_other() -> None:
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    assert set(content) == set(ALL_NODES)
+    for node in ALL_NODES:
+        assert set(content[node]) == {"ros__parameters"}
+        in_file = content[node]["ros__parameters"]
+        assert in_file == dataclasses.asdict(config_type(node)())
+        for name, (default, _) in specifications(config_type(node)).items():
+            assert type(in_file[name]) is type(default), name  # ROS tells 2 from 2.0
+
+
+def test_the_file_says_of_every_parameter_what_ros2_param_describe_says() -> None:
+    expected = {
+        (node, name): specification.description + limits(default, specification)
+        for node in ALL_NODES
+        for name, (default, specification) in specifications(config_type(node)).items()
+    }
+    assert comments_in_file() == expected
+
+
+@pytest.mark.parametrize("node", ALL_NODES)
+def test_every_parameter_is_described_and_its_default_is_allowed(node: str) -> None:
+    for name, (default, specification) in specifications(config_type(node)).items():
+        assert specification.description, name
+        assert isinstance(default, bool | int | float | str | list), name
+        if isinstance(default, list):
+            assert default, name  # an empty list would have no type
+        low, high = specification.minimum, specification.maximum
+        if isinstance(default, int | float) and not isinstance(default, bool):
+            assert low is not None, name
+            assert high is not None, name
+            assert low <= default <= high, name
+        else:
+            assert (low, high) == (None, None), name
+        if specification.choices:
+            assert default in specification.choices, name
+
+
+# --- declare
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    port: int = parameter(80, "port to use", minimum=1, maximum=100)
+    rate: float = parameter(10.0, "rate [Hz]", minimum=0.5, maximum=20.0)
+    mode: str = parameter("slow", "how", choices=("slow", "fast"))
+    raw: bool = parameter(False, "raw too")
+    names: list[str] = parameter(["a", "b"], "names")
+
+
+@pytest.fixture(scope="module")
+def _ros() -> Iterator[None]:
+    rclpy.init()
+    yield
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def node(_ros: None, request: pytest.FixtureRequest) -> Iterator[Node]:
+    """A node with the parameter overrides that the test is given."""
+    overrides = [Parameter(name, value=value) for name, value in getattr(request, "param", ())]
+    node = Node("parameters_test", parameter_overrides=overrides)
+    yield node
+    node.destroy_node()
+
+
+def test_defaults_are_in_force_and_not_shared(node: Node) -> None:
+    config = declare(node, Config)
+    assert config == Config(80, 10.0, "slow", False, ["a", "b"])
+    assert config.names is not Config().names is not Config().names
+    assert node.get_parameter("port").value == 80
+
+
+@pytest.mark.parametrize(
+    "node",
+    [[("port", 100), ("rate", 0.5), ("mode", "fast"), ("raw", True), ("names", ["c"])]],
+    indirect=True,
+)
+def test_given_values_are_in_force_up_to_the_ends_of_the_range(node: Node) -> None:
+    assert declare(node, Config) == Config(100, 0.5, "fast", True, ["c"])
+
+
+def test_parameters_are_described_and_read_only(node: Node) -> None:
+    declare(node, Config)
+    described: dict[str, ParameterDescriptor] = {
+        name: node.describe_parameter(name) for name in specifications(Config)
+    }
+    assert [d.description for d in described.values()] == [
+        "port to use",
+        "rate [Hz]",
+        "how",
+        "raw too",
+        "names",
+    ]
+    assert all(d.read_only and not d.dynamic_typing for d in described.values())
+    (port,) = described["port"].integer_range
+    assert (port.from_value, port.to_value, port.step) == (1, 100, 0)
+    (rate,) = described["rate"].floating_point_range
+    assert (rate.from_value, rate.to_value, rate.step) == (0.5, 20.0, 0.0)
+    assert described["mode"].additional_constraints == "one of slow, fast"
+    (result,) = node.set_parameters([Parameter("port", value=81)])
+    assert not result.successful
+    assert node.get_parameter("port").value == 80
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ([("port", "abc")], "'port': .*'abc' of type 'STRING', expecting type 'INTEGER'"),
+        ([("port", 8.5)], "'port': .*expecting type 'INTEGER'"),
+        ([("port", True)], "'port': .*expecting type 'INTEGER'"),
+        ([("port", 0)], "'port': .*Min: 1, Max: 100, value: 0"),
+        ([("port", 101)], "'port': .*Min: 1, Max: 100, value: 101"),
+        ([("rate", 10)], "'rate': .*expecting type 'DOUBLE'"),
+        ([("rate", 0.4)], r"'rate': .*Min: 0.5, Max: 20.0, value: 0\.4"),
+        ([("rate", float("nan"))], "'rate': .*value: nan"),
+        ([("rate", float("inf"))], "'rate': .*value: inf"),
+        ([("mode", "maybe")], "'mode' is 'maybe', not one of slow, fast"),
+        ([("mode", "")], "'mode' is '', not one of slow, fast"),
+        ([("raw", "true")], "'raw': .*expecting type 'BOOL'"),
+        ([("names", "a")], "'names': .*expecting type 'STRING_ARRAY'"),
+        ([("names", None)], "'names' is empty"),
+    ],
+    indirect=["node"],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_name(node: Node, message: str) -> None:
+    with pytest.raises(ParameterError, match=f"^parameter {message}"):
+        declare(node, Config)
+
+
+@pytest.mark.parametrize(
+    ("executable", "override", "message"),
+    [
+        ("camera_bridge", "port:=99999999", "parameter 'port': .*Max: 65535, value: 99999999"),
+        ("sensor_bridge", "port:=abc", "parameter 'port': .*'abc'.*'INTEGER'"),
+        ("vlm", "model:=nonsense", "model:=nonsense cannot be loaded: .*model:=tiny"),
+        ("vlm", "image_reliability:=maybe", "parameter 'image_reliability' is 'maybe', not one of"),
+        ("robot_bridge", "joint_names:=[]", "parameter 'joint_names' is empty"),
+    ],
+)
+def test_a_node_that_is_given_a_bad_value_says_so_in_one_line_and_ends(
+    executable: str, override: str, message: str
+) -> None:
+    command = [str(graph.prefix() / "lib" / graph.PACKAGE / executable)]
+    done = subprocess.run(
+        [*command, "--ros-args", "-p", override], capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert re.search(rf"\[FATAL\].* cannot start: {message}", line)

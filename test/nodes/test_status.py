@@ -1,0 +1,251 @@
+import math
+import time
+from array import array
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.core.health import SILENT_AFTER, State
+from vla_inference_ros.core.statistics import SlidingStatistics
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
+from vla_inference_ros.nodes.status import Reports, fill_status, status_block
+
+NOW = 1_700_000_000.0
+STEADY = 1000.0
+VIEWS = ("View1", "View2", "View3", "View4", "View5")
+
+
+def report(
+    node: str,
+    stream: str,
+    *,
+    at: float = NOW,
+    newest: float = 0.0,
+    problems: dict[str, int] | None = None,
+    **fields: Any,
+) -> StreamReport:
+    """A report made at ``at``, with the newest item's time."""
+    problems = problems or {}
+    return StreamReport(
+        header=header(at),
+        node=node,
+        stream=stream,
+        newest_stamp=time_message(newest),
+        rejected=sum(problems.values()),
+        problem_kinds=list(problems),
+        problem_counts=array("Q", problems.values()),
+        **fields,
+    )
+
+
+def reports_of(*reports: StreamReport, silent_for: float = 0.0) -> Reports:
+    """All arrived ``silent_for`` seconds ago."""
+    collected = Reports()
+    for one in reports:
+        collected.add(one, time.monotonic() - silent_for)
+    return collected
+
+
+def monitor_of(*reports: StreamReport, **attributes: Any) -> Any:
+    """A monitor that has seen nothing but these reports, and what ``attributes`` say."""
+    nothing = {
+        "features": None,
+        "chunk": None,
+        "robot_state": None,
+        "vl_time": SlidingStatistics(),
+        "action_time": SlidingStatistics(),
+        "action_interval": SlidingStatistics(),
+    }
+    return SimpleNamespace(reports=reports_of(*reports), **(nothing | attributes))
+
+
+def status_of(monitor: Any) -> InferenceStatus:
+    status = InferenceStatus(header=header(NOW))
+    fill_status(status, monitor, STEADY)
+    return status
+
+
+def statistics(*values: float) -> SlidingStatistics:
+    made = SlidingStatistics()
+    for value in values:
+        made.add(STEADY, value)
+    return made
+
+
+# --- reports
+
+
+def test_the_newest_report_of_each_stream_is_kept() -> None:
+    reports = reports_of(
+        report("vlm", "View2", accepted=1),
+        report("camera_bridge", "View2", accepted=5),
+        report("vlm", "View2", accepted=2),
+    )
+    assert [(r.node, r.stream, r.accepted) for r in reports.all()] == [
+        ("camera_bridge", "View2", 5),
+        ("vlm", "View2", 2),
+    ]
+    assert reports.get("vlm", "View2").accepted == 2
+    assert reports.get("vlm", "View1") == StreamReport()
+
+
+def test_silence_counts_from_the_arrival_of_the_newest_report() -> None:
+    reports = reports_of(report("vlm", "vlm"), silent_for=10.0)
+    assert reports.silence("vlm", "vlm") == pytest.approx(10.0, abs=1.0)
+    assert reports.silence("vlm", "View1") == math.inf
+    reports.add(report("vlm", "vlm"), time.monotonic())
+    assert reports.silence("vlm", "vlm") < 1.0
+
+
+def test_an_age_is_the_items_when_it_was_reported() -> None:
+    # Reports come once a second: by the time of the status the item has long had successors.
+    made = report("sensor_bridge", "sensor", at=NOW - 0.9, newest=NOW - 0.902)
+    assert reports_of(made).age(made, NOW) == pytest.approx(0.002, abs=1e-6)
+    silent = reports_of(made, silent_for=SILENT_AFTER + 1.0)
+    assert silent.age(made, NOW) == pytest.approx(0.902, abs=1e-6)
+
+
+def test_an_age_is_negative_only_if_there_is_no_item() -> None:
+    none = report("camera_bridge", "View1")
+    assert reports_of(none).age(none, NOW) == -1.0
+    ahead = report("camera_bridge", "View1", newest=NOW + 5.0)  # by the camera's own clock
+    assert reports_of(ahead).age(ahead, NOW) == 0.0
+
+
+# --- what the inference waits for
+
+
+def test_it_waits_for_stages_that_do_not_report() -> None:
+    assert "vlm" in Reports().waiting_for()
+    assert "action_expert" in Reports().waiting_for()
+    ready = [report("vlm", "vlm"), report("action_expert", "action_expert", ready=True, fill=65)]
+    assert reports_of(*ready).waiting_for() == []
+    assert reports_of(*ready, silent_for=SILENT_AFTER + 1).waiting_for() == ["vlm", "action_expert"]
+
+
+def test_it_waits_for_images_of_views_that_have_none() -> None:
+    stages = [report("vlm", "vlm"), report("action_expert", "action_expert", ready=True)]
+    views = [report("vlm", view, ready=view != "View3" and view != "View5") for view in VIEWS]
+    bridge = [report("camera_bridge", view) for view in VIEWS]  # does not matter
+    assert reports_of(*stages, *views, *bridge).waiting_for() == ["images of View3, View5"]
+
+
+def test_it_waits_for_samples_only_while_the_expert_cannot_work() -> None:
+    vlm = report("vlm", "vlm")
+    for ready, fill, expected in ((False, 20, ["sensor samples (20/65)"]), (True, 40, [])):
+        expert = report("action_expert", "action_expert", ready=ready, fill=fill)
+        assert reports_of(vlm, expert).waiting_for() == expected
+
+
+# --- the status message
+
+
+def test_states_are_the_messages_constants() -> None:
+    for state in State:
+        assert getattr(InferenceStatus, state.name) == state
+
+
+def test_before_anything_has_come() -> None:
+    status = status_of(monitor_of())
+    ages = [getattr(status, f"view{n}_age") for n in range(1, 6)]
+    assert [*ages, status.sensor_age, status.robot_age, status.features_age] == [-1.0] * 8
+    assert (status.vl_updates, status.actions, status.rejected) == (0, 0, 0)
+    assert (status.vl_time_mean, status.action_time_p99, status.action_jitter_p99) == (0, 0, 0)
+    assert (status.sensor_fill, status.sensor_window) == (0, 65)
+
+
+def test_stages() -> None:
+    status = status_of(
+        monitor_of(
+            report("vlm", "vlm", rate=2.5, problems={"skipped tick": 3, "empty instruction": 1}),
+            report("action_expert", "action_expert", rate=9.9, problems={"missed tick": 7}),
+            features=VLFeatures(update_id=25),
+            chunk=ActionChunk(
+                header=header(NOW - 0.05),
+                chunk_id=100,
+                step_dt=0.1,
+                features_stamp=time_message(NOW - 0.65),
+            ),
+            vl_time=statistics(0.2, 0.4),
+            action_time=statistics(*(n / 1000 for n in range(1, 102))),
+            action_interval=statistics(0.1, 0.098, 0.103),
+        )
+    )
+    assert (status.vl_updates, status.vl_rate, status.vl_skipped_ticks) == (25, 2.5, 3)
+    assert (status.vl_time_mean, status.vl_time_p50) == pytest.approx((0.3, 0.3))
+    assert (status.actions, status.action_rate, status.action_missed_ticks) == (100, 9.9, 7)
+    assert status.action_time_p50 == pytest.approx(0.051)
+    assert status.action_time_p95 == pytest.approx(0.096)
+    assert status.action_time_p99 == pytest.approx(0.100)
+    assert status.action_jitter_p99 == pytest.approx(0.003, rel=0.02)
+    assert status.features_age == pytest.approx(0.6)
+
+
+def test_only_bad_input_counts_as_rejected() -> None:
+    status = status_of(
+        monitor_of(
+            report("camera_bridge", "camera", problems={"json": 2, "jpeg": 1}),
+            report("sensor_bridge", "sensor", problems={"length": 4}),
+            report("vlm", "vlm", problems={"skipped tick": 30}),
+            report("action_expert", "action_expert", problems={"missed tick": 70, "not finite": 5}),
+        )
+    )
+    assert status.rejected == 12
+
+
+def test_images_are_counted_by_the_bridge_or_where_a_driver_sends_them_by_the_vlm() -> None:
+    status = status_of(
+        monitor_of(
+            report("camera_bridge", "View1", accepted=300, newest=NOW - 0.03),
+            report("vlm", "View1", accepted=50, newest=NOW - 0.4),
+            report("camera_bridge", "View2"),  # runs, but View2 comes from elsewhere
+            report("vlm", "View2", accepted=40, newest=NOW - 0.3),
+        )
+    )
+    assert (status.view1_received, status.view2_received, status.view3_received) == (300, 40, 0)
+    ages = (status.view1_age, status.view2_age, status.view3_age)
+    assert ages == pytest.approx((0.03, 0.3, -1.0), abs=1e-6)
+
+
+def test_sensor_and_robot() -> None:
+    status = status_of(
+        monitor_of(
+            report("sensor_bridge", "sensor", accepted=6500, newest=NOW - 0.01, clock_offset=-3.25),
+            report("action_expert", "action_expert", fill=64),
+            report("robot_bridge", "robot", accepted=1000, newest=NOW - 0.02),
+            robot_state=RobotState(
+                joint_position=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], position=[1.0, 2.0, 3.0]
+            ),
+        )
+    )
+    assert (status.sensor_received, status.sensor_fill) == (6500, 64)
+    assert (status.sensor_clock_offset, status.robot_received) == (-3.25, 1000)
+    assert (status.sensor_age, status.robot_age) == pytest.approx((0.01, 0.02), abs=1e-6)
+    joints = [getattr(status, f"joint_{n}") for n in range(1, 7)]
+    assert joints == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert (status.position_x, status.position_y, status.position_z) == (1.0, 2.0, 3.0)
+
+
+def test_the_block_shows_degrees_and_millimetres() -> None:
+    status = InferenceStatus(
+        vl_updates=25,
+        vl_time_mean=0.381,
+        actions=100,
+        action_time_mean=0.0232,
+        sensor_fill=65,
+        sensor_window=65,
+        joint_1=math.radians(45.23),
+        position_x=0.12345,
+        **{f"{view.lower()}_received": 3000 for view in VIEWS},
+    )
+    assert str(status_block(status, "14:32:15", True)).splitlines() == [
+        "--- Status (14:32:15) ---",
+        "VL Updates: 25 | VL avg: 381ms",
+        "Actions: 100 | Action avg: 23.2ms",
+        "Images recv: View1:3000, View2:3000, View3:3000, View4:3000, View5:3000",
+        "Sensor buffer: 65/65",
+        "Robot: J1=45.23°, Px=123.45mm",
+    ]
+    assert "Robot: no packet yet" in str(status_block(status, "14:32:15", False))

@@ -1,0 +1,173 @@
+import dataclasses
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla_inference_ros import graph
+from vla_inference_ros.graph import ARGUMENTS, NODES, SIM_NODES, ArgumentError, build
+
+# The interface that launch files, scripts and people rely on.
+DEFAULTS = {
+    "checkpoint": "",
+    "model": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "device": "auto",
+    "instruction": "Perform needle insertion into the eye",
+    "vl_reuse": "4",
+    "action_rate": "10.0",
+    "robot_host": "127.0.0.1",
+    "robot_port": "5556",
+    "camera_port": "5555",
+    "sensor_port": "9999",
+    "sim": "false",
+    "save_data": "false",
+    "output_dir": ".",
+    "duration": "0.0",
+    "respawn": "false",
+    "params_file": "",
+}
+TARGETS = [
+    pytest.param(argument, node, parameter, id=f"{argument.name}-{node}")
+    for argument in ARGUMENTS
+    for node, parameter in argument.targets
+]
+
+
+def config_of(node: str) -> Any:
+    """The default configuration of a node."""
+    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
+    return getattr(module, "".join(part.title() for part in node.split("_")) + "Config")()
+
+
+def parameters(built: graph.Graph) -> dict[str, dict[str, graph.Value]]:
+    """What is overridden, by node; nothing for the others."""
+    return {node.name: node.parameters for node in built.nodes if node.parameters}
+
+
+def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
+    assert {argument.name: argument.default for argument in ARGUMENTS} == DEFAULTS
+    assert len(ARGUMENTS) == len(DEFAULTS)
+    assert all(argument.description for argument in ARGUMENTS)
+
+
+@pytest.mark.parametrize(("argument", "node", "parameter"), TARGETS)
+def test_an_argument_goes_to_a_parameter_and_has_its_default(
+    argument: graph.Argument, node: str, parameter: str
+) -> None:
+    assert node in NODES + SIM_NODES
+    default = dataclasses.asdict(config_of(node))[parameter]
+    value = argument.value(argument.default)
+    assert (value, type(value)) == (default, type(default))
+
+
+@pytest.mark.parametrize("file", graph.LAUNCH_FILES)
+def test_launch_files_are_installed_and_set_known_arguments(file: str) -> None:
+    assert (graph.share() / "launch" / file).is_file()
+    build(graph.LAUNCH_FILES[file])
+
+
+def test_every_node_is_an_installed_executable() -> None:
+    for node in NODES + SIM_NODES:
+        assert (graph.prefix() / "lib" / graph.PACKAGE / node).is_file()
+
+
+def test_without_arguments_the_parameters_file_holds_everything() -> None:
+    built = build({})
+    assert tuple(node.name for node in built.nodes) == NODES
+    assert parameters(built) == {}
+    assert built.params_file == graph.share() / "config" / "async.yaml"
+    assert built.params_file.is_file()
+    assert not built.respawn
+
+
+def test_given_arguments_override_their_targets_only() -> None:
+    built = build({"vl_reuse": "8", "camera_port": "6000", "instruction": "yes", "duration": "2"})
+    assert parameters(built) == {
+        "vlm": {"vl_reuse": 8, "instruction": "yes"},
+        "action_expert": {"vl_reuse": 8},
+        "camera_bridge": {"port": 6000},
+        "monitor": {"duration": 2.0},
+    }
+    assert isinstance(built.nodes[-1].parameters["duration"], float)  # ROS tells 2 from 2.0
+
+
+def test_an_argument_given_its_default_still_overrides_the_file() -> None:
+    assert parameters(build({"robot_host": "127.0.0.1"})) == {"robot_bridge": {"host": "127.0.0.1"}}
+    assert parameters(build({"checkpoint": ""})) == {"action_expert": {"checkpoint": ""}}
+
+
+def test_sim_adds_senders_that_use_the_bridges_ports() -> None:
+    ports = {"camera_port": "6001", "robot_port": "6002", "sensor_port": "6003"}
+    built = build({"sim": "True", **ports})
+    assert tuple(node.name for node in built.nodes) == NODES + SIM_NODES
+    assert parameters(built) == {
+        "camera_bridge": {"port": 6001},
+        "sim_camera": {"port": 6001},
+        "robot_bridge": {"port": 6002},
+        "sim_robot": {"port": 6002},
+        "sensor_bridge": {"port": 6003},
+        "sim_sensor": {"port": 6003},
+    }
+    assert "sim_camera" not in parameters(build({"sim": "0", **ports}))
+
+
+def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.touch()
+    built = build({"respawn": "true", "params_file": str(own), "output_dir": str(tmp_path)})
+    assert (built.respawn, built.params_file) == (True, own)
+    assert parameters(built) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("vl_reuse", "four"),
+        ("vl_reuse", "4.0"),
+        ("camera_port", ""),
+        ("robot_port", "0x15B3"),
+        ("action_rate", "fast"),
+        ("action_rate", "nan"),
+        ("duration", "inf"),
+        ("duration", ""),
+        ("sim", "maybe"),
+        ("sim", ""),
+        ("respawn", "2"),
+        ("save_data", "ja"),
+    ],
+)
+def test_a_bad_value_is_named(name: str, text: str) -> None:
+    with pytest.raises(ArgumentError, match=rf"^argument {name}:={text} cannot be used: \S"):
+        build({name: text})
+
+
+def test_an_unknown_argument_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ArgumentError, match="unknown argument 'vl_resue'; known are") as caught:
+        build({"vl_resue": "4", "sim": "maybe"})
+    for name in DEFAULTS:
+        assert name in str(caught.value)
+
+
+def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
+    for missing in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(ArgumentError, match=f"params_file:={missing}: there is no such file"):
+            build({"params_file": str(missing)})
+
+
+def test_save_data_is_refused_with_a_way_out() -> None:
+    with pytest.raises(ArgumentError, match=r"save_data:=true: .*ros2 bag record"):
+        build({"save_data": "true"})
+    assert parameters(build({"save_data": "false"})) == {}
+
+
+def test_launching_imports_no_ros_and_no_model() -> None:
+    code = (
+        "import sys, json; from vla_inference_ros import graph, launcher;"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"rclpy", "launch", "numpy", "torch", "zmq", "cv2"} & set(json.loads(out.stdout))

@@ -1,0 +1,202 @@
+"""The console command with the real graph; test_launcher_children.py has nodes that misbehave."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from launching import STOP_TIME, TIMEOUT, Launch
+
+from vla_inference_ros import graph
+
+COMMAND = str(Path(sys.executable).with_name("vla-launch"))
+UP = {
+    "vlm": "stub .no network.",
+    "action_expert": "stub .no network.",
+    "camera_bridge": "waiting for cameras",
+    "robot_bridge": "listening to",
+    "sensor_bridge": "waiting for the sensor",
+    "monitor": "--- Status",
+}  # what each node says once it runs
+
+
+@contextmanager
+def launching(*arguments: str) -> Iterator[Launch]:
+    launch = Launch([COMMAND, *arguments])
+    try:
+        yield launch
+    finally:
+        launch.clean_up()
+
+
+def wait_for_nodes(launch: Launch) -> None:
+    """Until all six nodes run."""
+    launch.wait_for(*(rf"^\[{name}-\d\] .*{text}" for name, text in UP.items()))
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> list[str]:
+    """The command line for the real graph: no network, free ports, small pictures, a talkative
+    monitor.
+    """
+    params_file = tmp_path / "test.yaml"
+    params_file.write_text(
+        "monitor: {ros__parameters: {status_period: 0.2}}\n"
+        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 1}}\n"
+    )
+    return [
+        "async.launch.py",
+        "model:=stub",
+        f"camera_port:={free_port(socket.SOCK_STREAM)}",
+        f"robot_port:={free_port(socket.SOCK_STREAM)}",
+        f"sensor_port:={free_port(socket.SOCK_DGRAM)}",
+        f"params_file:={params_file}",
+    ]
+
+
+# --- the command line
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("file", graph.LAUNCH_FILES)
+def test_show_args_lists_every_argument_with_the_files_default(file: str) -> None:
+    done = run("--show-args", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    for argument in graph.ARGUMENTS:
+        default = graph.LAUNCH_FILES[file].get(argument.name, argument.default)
+        shown = (
+            f"'{argument.name}':\n        {argument.description}\n        (default: {default!r})"
+        )
+        assert shown in done.stdout
+
+
+def test_help_names_the_files() -> None:
+    for arguments in (["--help"], ["async.launch.py", "-h"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "async.launch.py, demo.launch.py" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: vla-launch"),
+        (["--show-args"], "usage: vla-launch"),
+        (["sync.launch.py"], "unknown launch file 'sync.launch.py'; known are async.launch.py, "),
+        (["./async.launch.py"], "unknown launch file './async.launch.py'; known are"),
+        (["async.launch.py", "modle:=stub"], "unknown argument 'modle'; known are .*, model, "),
+        (["async.launch.py", "model=stub"], "'model=stub' is not of the form name:=value"),
+        (["async.launch.py", "vl_reuse:=x"], "argument vl_reuse:=x cannot be used: "),
+        (
+            ["demo.launch.py", "params_file:=/none"],
+            "argument params_file:=/none: there is no such file",
+        ),
+        (["demo.launch.py", "save_data:=true"], "argument save_data:=true: "),
+    ],
+)
+def test_a_wrong_command_line_is_explained_and_nothing_started(
+    arguments: list[str], message: str
+) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(f"(vla-launch: )?{message}", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+# --- the real graph
+
+
+def test_a_run_with_a_duration_ends_by_itself(real: list[str]) -> None:
+    with launching(*real, "sim:=true", "duration:=0.5", "instruction:=🔄 'go'") as launch:
+        assert launch.end() == 0
+        assert len(launch.nodes) == 9
+        lines = launch.lines
+    assert all(re.match(r"\[(vla-launch|\w+-\d)\] ", line) for line in lines), lines
+    for pattern in (
+        r"^\[vlm-1\] .* instruction \"🔄 'go'\"$",
+        r"^\[monitor-6\] 🔄 \[VL Update #1\] Completed in \d+ms$",
+        r"^\[monitor-6\] \[ACTION #1\] VL_reuse=1/4 \| ",
+        r"^\[vla-launch\] monitor-6 has ended: stopping$",
+    ):
+        assert any(re.search(pattern, line) for line in lines), (pattern, lines)
+    assert "Traceback" not in str(lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_every_node_cleanly(real: list[str], number: signal.Signals) -> None:
+    with launching(*real) as launch:
+        wait_for_nodes(launch)
+        assert launch.end(number) == 0
+        said = [line for line in launch.lines if line.startswith("[vla-launch] ")]
+        assert said[6:] == [f"[vla-launch] {number.name}: stopping"]
+        assert "Traceback" not in str(launch.lines)
+
+
+def test_ctrl_c_twice_while_nodes_are_starting(real: list[str]) -> None:
+    with launching(*real) as launch:
+        launch.wait_for("started monitor-6")
+        launch.process.send_signal(signal.SIGINT)
+        assert launch.end(signal.SIGINT) == 0
+        assert not [line for line in launch.lines if not line.startswith("[vla-launch] ")]
+
+
+def test_a_node_that_dies_ends_all_with_a_failure(real: list[str]) -> None:
+    with launching(*real) as launch:
+        wait_for_nodes(launch)
+        os.kill(launch.nodes["robot_bridge-4"], signal.SIGKILL)
+        assert launch.end() == 1
+        assert "[vla-launch] robot_bridge-4 died: signal SIGKILL" in launch.lines
+
+
+def test_a_node_that_dies_is_restarted_if_asked_to(real: list[str]) -> None:
+    with launching(*real, "respawn:=true") as launch:
+        wait_for_nodes(launch)
+        first = launch.nodes["camera_bridge-3"]
+        os.kill(first, signal.SIGKILL)
+        launch.wait_for("camera_bridge-3 died: signal SIGKILL")
+        launch.wait_for(rf"\[camera_bridge-3\] .*{UP['camera_bridge']}")  # on the same port
+        assert launch.nodes["camera_bridge-3"] != first
+        assert launch.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "kind", "node"),
+    [
+        ("camera_port", socket.SOCK_STREAM, "camera_bridge-3"),
+        ("sensor_port", socket.SOCK_DGRAM, "sensor_bridge-5"),
+    ],
+)
+def test_a_port_in_use_ends_the_launch_and_is_named(
+    real: list[str], argument: str, kind: socket.SocketKind, node: str
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("0.0.0.0", 0))
+        port = other.getsockname()[1]
+        with launching(*real, f"{argument}:={port}") as launch:
+            assert launch.end() == 1
+            text = "\n".join(launch.lines)
+    assert re.search(rf"\[{node}\] .*cannot start: parameters .*'port': .*hold port {port}\?", text)
+    assert f"[vla-launch] {node} died: exit status 1" in text
+    assert "Traceback" not in text
+
+
+def test_a_killed_launcher_leaves_no_nodes(real: list[str]) -> None:
+    with launching(*real) as launch:
+        wait_for_nodes(launch)
+        launch.process.kill()
+        assert launch.running_nodes(patience=STOP_TIME) == []

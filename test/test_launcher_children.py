@@ -1,0 +1,135 @@
+"""The launcher with nodes that misbehave: shell scripts in a folder like an installation."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from launching import TIMEOUT, Launch
+
+from vla_inference_ros import graph, launcher
+
+Pretend = Callable[..., Launch]
+
+
+@pytest.fixture
+def pretend(tmp_path: Path) -> Iterator[Pretend]:
+    """Launches shell scripts, given by node; the other nodes do nothing."""
+    package = tmp_path / "lib" / "python" / graph.PACKAGE
+    executables, share = tmp_path / "lib" / graph.PACKAGE, tmp_path / "share" / graph.PACKAGE
+    for folder in (package, executables, share / "config"):
+        folder.mkdir(parents=True)
+    for module in (graph, launcher):
+        shutil.copy(str(module.__file__), package)
+    for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
+        file.touch()
+    launches = []
+
+    def start(
+        stdout: int = subprocess.PIPE,
+        respawn: bool = False,
+        by: Sequence[str] = (),
+        **scripts: str,
+    ) -> Launch:
+        for node in graph.NODES:
+            script = executables / node
+            script.write_text(f"#!/bin/sh\n{scripts.get(node, 'exec sleep 60')}\n")
+            script.chmod(0o755)
+        command = [*by, sys.executable, str(package / "launcher.py")]
+        command += ["async.launch.py", f"respawn:={respawn}"]
+        launches.append(Launch(command, stdout, {"PYTHONPATH": str(package.parent)}))
+        return launches[-1]
+
+    yield start
+    for launch in launches:
+        launch.clean_up()
+
+
+def test_a_node_that_does_not_stop_is_killed_in_time(pretend: Pretend) -> None:
+    launch = pretend(vlm="trap '' TERM INT; echo deaf; while :; do sleep 0.1; done")
+    launch.wait_for("deaf")
+    assert launch.end(signal.SIGINT) == 1
+    assert launch.lines[-2:] == [
+        "[vla-launch] vlm-1 did not stop in 2.5 s: killed",
+        "[vla-launch] vlm-1 ended badly: signal SIGKILL",
+    ]
+
+
+def test_a_node_that_fails_to_stop_cleanly_fails_the_launch(pretend: Pretend) -> None:
+    launch = pretend(vlm="trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done")
+    launch.wait_for("up")
+    assert launch.end(signal.SIGTERM) == 1
+    assert launch.lines[-1] == "[vla-launch] vlm-1 ended badly: exit status 3"
+
+
+def test_a_stop_signal_to_all_processes_is_no_death(pretend: Pretend) -> None:
+    launch = pretend(vlm="echo up; exec sleep 60")  # as a service manager's
+    launch.wait_for("up")
+    launch.process.send_signal(signal.SIGTERM)
+    for pid in launch.nodes.values():
+        os.kill(pid, signal.SIGTERM)
+    assert launch.end() == 0
+
+
+def test_a_hangup_stops_all_unless_the_launch_is_to_survive_it(pretend: Pretend) -> None:
+    launch = pretend(vlm="echo up; exec sleep 60")
+    launch.wait_for("up")
+    assert launch.end(signal.SIGHUP) == 0
+    deaf = pretend(by=["nohup"], vlm="trap 'echo on' USR1; echo up; while :; do sleep 0.05; done")
+    deaf.wait_for("up")
+    deaf.process.send_signal(signal.SIGHUP)
+    os.kill(deaf.nodes["vlm-1"], signal.SIGUSR1)
+    deaf.wait_for("on")
+    assert deaf.end(signal.SIGINT) == 0
+    assert "SIGHUP" not in str(deaf.lines)
+
+
+def test_output_comes_in_whole_lines_and_to_the_last(pretend: Pretend) -> None:
+    launch = pretend(
+        monitor="head -c 300000 /dev/zero | tr '\\0' x; touch $0.done; exec sleep 60",
+        vlm="printf 'half '; until [ -e ${0%/*}/monitor.done ]; do sleep 0.05; done;"
+        "printf 'a line\\nno end \\303('; exit 4",
+    )
+    assert launch.end() == 1
+    said = [line for line in launch.lines if line.startswith("[vlm-1]")]
+    assert said == ["[vlm-1] half a line", "[vlm-1] no end \ufffd("]
+    long = [line.removeprefix("[monitor-6] ") for line in launch.lines if "xxx" in line]
+    assert "".join(long) == "x" * 300_000
+    assert all(len(part) < 140_000 for part in long)
+
+
+@pytest.mark.parametrize("respawn", [False, True])
+def test_what_a_dead_node_leaves_behind_is_ended_and_not_waited_for(
+    pretend: Pretend, respawn: bool
+) -> None:
+    launch = pretend(vlm="sleep 60 & echo left $!; exit 5", respawn=respawn)
+    (line,) = launch.wait_for(r"left \d+")
+    left = os.pidfd_open(int(line.split()[-1]))
+    launch.wait_for("vlm-1 died: exit status 5")
+    assert select.select([left], [], [], TIMEOUT)[0]
+    os.close(left)
+    if not respawn:
+        assert launch.end() == 1
+        return
+    launch.wait_for("restarted vlm-1, process")
+    launch.wait_for("vlm-1 died: exit status 5")
+    assert launch.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_nodes_are_stopped_when_nobody_reads_any_more(pretend: Pretend, terminal: bool) -> None:
+    ours, theirs = os.openpty() if terminal else os.pipe()
+    launch = pretend(theirs, vlm="while :; do echo tick; sleep 0.01; done")
+    os.close(theirs)
+    with os.fdopen(ours) as output:
+        seen = [output.readline() for _ in range(10)]
+    assert any("tick" in line for line in seen)
+    assert launch.process.wait(TIMEOUT) == 0
+    for line in seen[:6]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[-1]), 0)
