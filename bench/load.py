@@ -6,6 +6,7 @@ result into ``results``, under its name.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from vla_inference_ros.sim.senders import (
 
 FPS = 30.0  # of each camera
 ACTION_PERIOD = 0.1  # [s]
+_PRIORITY = 20  # of what measures: above the action expert's
 _VIEW_OF = dict(zip(CAMERA_NAMES, VIEWS, strict=True))
 _POOL = 10  # pictures a camera, made beforehand, so that the senders cost little
 _DEPTH = QoSProfile(depth=1000)  # reliable: the listeners themselves must lose nothing
@@ -139,7 +141,10 @@ def _take_raw(stream: str, received: list[Item]) -> Callable[[bytes], None]:
 
 
 def listen_to_actions(stop: Event, results: Results) -> None:
-    """The outputs, in a process that does nothing else, so that arrival times are good."""
+    """The outputs, in a process of its own that goes first where the system allows it: so it adds
+    little to the arrival times.
+    """
+    _go_first()
     seen = Actions()
 
     def take_chunk(chunk: ActionChunk, info: dict[str, Any]) -> None:
@@ -174,15 +179,33 @@ def _listen(name: str, subscribe: Callable[[Node], None], stop: Event) -> None:
     rclpy.shutdown()
 
 
-def bare_loop(stop: Event, results: Results) -> None:
-    """The best that this machine gives anyone: sleep until the next tick, note when it came."""
+def ordinary_loop(stop: Event, results: Results) -> None:
+    """The best that an ordinary thread gets here: sleep until the next tick, note when it came."""
+    results.put(("ordinary loop", _tick(stop)))
+
+
+def realtime_loop(stop: Event, results: Results) -> None:
+    """The same with real-time priority, or nothing where the system refuses it."""
+    results.put(("realtime loop", _tick(stop) if _go_first() else []))
+
+
+def _go_first() -> bool:
+    """Real-time priority for this process; whether the system allows it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+    except OSError:
+        return False
+    return True
+
+
+def _tick(stop: Event) -> list[float]:
     ticks: list[float] = []
     index = int(time.monotonic() / ACTION_PERIOD) + 1
     while not stop.is_set():
         time.sleep(max(0.0, index * ACTION_PERIOD - time.monotonic()))
         ticks.append(time.monotonic())
         index += 1
-    results.put(("bare loop", ticks))
+    return ticks
 
 
 def busy_core(stop: Event, results: Results) -> None:

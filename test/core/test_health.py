@@ -101,7 +101,10 @@ def test_a_stream_is_silent_stalled_bad_or_fine(
 def test_the_state_of_the_inference(
     since: float | None, reasons: Sequence[str], waiting: Sequence[str], state: State, reason: str
 ) -> None:
-    assert inference_state(since_chunk=since, reasons=reasons, waiting_for=waiting) == (
-        state,
-        reason,
-    )
+    found = inference_state(since_chunk=since, period=0.1, reasons=reasons, waiting_for=waiting)
+    assert found == (state, reason)
+
+
+@pytest.mark.parametrize(("since", "state"), [(1.9, State.OK), (2.1, State.HOLD)])
+def test_slow_chunks_may_take_two_periods(since: float, state: State) -> None:
+    assert inference_state(since_chunk=since, period=1.0, reasons=[], waiting_for=[])[0] is state

@@ -156,17 +156,23 @@ class Listener:
         return self._publishers[topic]
 
     def deliver(self, message: Any, topic: str, profile: QoSProfile = _DEPTH) -> None:
-        """Publish once somebody listens, and wait until it is there."""
+        """Publish once somebody listens."""
         publisher = self.publisher(type(message), topic, profile)
-        self.spin_until(lambda: publisher.get_subscription_count() > 0)
+        self.spin_until(lambda: self._audience(topic) > 0)
         publisher.publish(message)
-        assert publisher.wait_for_all_acked(Duration(seconds=TIMEOUT))
+
+    def wait_until_delivered(self) -> None:
+        """Wait until all is there; takes up to the middleware's heartbeat period of 3 s."""
+        for publisher in self._publishers.values():
+            assert publisher.wait_for_all_acked(Duration(seconds=TIMEOUT))
 
     def wait_until_alone(self) -> None:
         """Wait until the nodes that have been stopped are forgotten."""
-        self.spin_until(
-            lambda: all(each.get_subscription_count() == 0 for each in self._publishers.values())
-        )
+        self.spin_until(lambda: not any(map(self._audience, self._publishers)))
+
+    def _audience(self, topic: str) -> int:
+        """How many others listen to what this node publishes on a topic."""
+        return int(self._publishers[topic].get_subscription_count()) - (topic in self._heard)
 
     def spin_until(
         self, condition: Callable[[], object], repeat: Callable[[], object] = lambda: None

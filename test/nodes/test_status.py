@@ -134,7 +134,11 @@ def test_it_waits_for_images_of_views_that_have_none() -> None:
 
 def test_it_waits_for_samples_only_while_the_expert_cannot_work() -> None:
     vlm = report("vlm", "vlm")
-    for ready, fill, expected in ((False, 20, ["sensor samples (20/65)"]), (True, 40, [])):
+    for ready, fill, expected in (
+        (False, 20, ["sensor samples (20/65)"]),
+        (False, 60, []),  # then it is the features that are missing
+        (True, 40, []),
+    ):
         expert = report("action_expert", "action_expert", ready=ready, fill=fill)
         assert reports_of(vlm, expert).waiting_for() == expected
 

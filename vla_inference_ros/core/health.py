@@ -11,7 +11,7 @@ EXPERT_SLOW, EXPERT_PROBLEM = 0.05, 0.1  # [s]; normal is 0.020 to 0.030
 SENSOR_FILL_WARNING = 30  # samples of 65; normal is 60 to 65
 SILENT_AFTER = 3.0  # a node that has not reported for so long is taken for dead [s]
 STALLED_AFTER = 1.0  # a stream whose newest item is older has stopped [s]
-HOLD_AFTER = 0.5  # without a chunk for so long the inference holds [s]
+HOLD_AFTER = 0.5  # without a chunk for so long, or for two periods, the inference holds [s]
 
 
 class Level(enum.IntEnum):
@@ -73,15 +73,19 @@ def stream_health(accepted: int, age: float, new_problems: Sequence[str]) -> Fin
 
 
 def inference_state(
-    *, since_chunk: float | None, reasons: Sequence[str], waiting_for: Sequence[str]
+    *,
+    since_chunk: float | None,
+    period: float,
+    reasons: Sequence[str],
+    waiting_for: Sequence[str],
 ) -> tuple[State, str]:
-    """State and reason, from the time since the newest chunk [s] (None: none yet), that chunk's
-    reservations, and what the stages are waiting for.
+    """State and reason, from the time since the newest chunk [s] (None: none yet), the chunks'
+    nominal period [s], the newest one's reservations, and what the stages are waiting for.
     """
     lacks = f"waiting for {', '.join(waiting_for)}" if waiting_for else ""
     if since_chunk is None:
         return State.WAIT, lacks or "waiting for the first action chunk"
-    if since_chunk > HOLD_AFTER:
+    if since_chunk > max(HOLD_AFTER, 2 * period):
         return State.HOLD, f"no action chunk for {since_chunk:.1f} s" + (lacks and f": {lacks}")
     if reasons:
         return State.DEGRADED, "; ".join(reasons)

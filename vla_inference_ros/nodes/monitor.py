@@ -110,6 +110,7 @@ class Monitor(VlaNode[MonitorConfig]):
         since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
         state, reason = inference_state(
             since_chunk=since,
+            period=self.chunk.step_dt if self.chunk else 0.0,
             reasons=self.chunk.reasons if self.chunk else [],
             waiting_for=self.reports.waiting_for(),
         )

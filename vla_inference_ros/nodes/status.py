@@ -10,7 +10,7 @@ from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.console import StatusBlock
 from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.core.statistics import SlidingStatistics
-from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
+from vla_inference_ros.model.interface import MIN_SAMPLES, SENSOR_WINDOW, VIEWS
 from vla_inference_ros.msg import InferenceStatus, StreamReport
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Reports:
         if missing:
             lacks.append(f"images of {', '.join(missing)}")
         expert = self.get("action_expert", "action_expert")
-        if not expert.ready and expert.fill < SENSOR_WINDOW:
+        if not expert.ready and expert.fill < MIN_SAMPLES:
             lacks.append(f"sensor samples ({expert.fill}/{SENSOR_WINDOW})")
         return lacks
 

@@ -7,6 +7,7 @@ start that failed or a worker that died into one clear line and a non-zero exit 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from array import array
@@ -177,7 +178,11 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     that none of them is caught in the middle of publishing. Before that a signal just ends the
     process, however long its model takes to load.
     """
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # ROS arguments or a parameters file that cannot be read
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
     try:
         node = node_type()
     except (StartError, ParameterError, ParameterException) as error:
