@@ -211,3 +211,15 @@ def test_a_node_that_is_given_a_bad_value_says_so_in_one_line_and_ends(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert re.search(rf"\[FATAL\].* cannot start: {message}", line)
+
+
+@pytest.mark.parametrize("arguments", [["-p", "port:=["], ["--params-file", "/no/such.yaml"]])
+def test_arguments_that_ros_cannot_read_end_a_node_without_a_traceback(
+    arguments: list[str],
+) -> None:
+    command = [str(graph.prefix() / "lib" / graph.PACKAGE / "monitor"), "--ros-args", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    assert done.returncode == 1
+    assert "cannot start: " in done.stderr
+    assert arguments[1] in done.stderr
+    assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.vla_node import VlaNode, run
-from vla_inference_ros.nodes.zmq_socket import POLL_MS, bind
+from vla_inference_ros.nodes.zmq_socket import bind, messages
 
 DEFAULT_VIEW_MAP = [
     "View1=left+41182735",
@@ -83,13 +83,11 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""
-        while not stopping.is_set():
-            if self._socket.poll(POLL_MS):
-                parts = self._socket.recv_multipart()
-                try:
-                    self._publish(CameraFrame.unpack(parts, self.config.max_pixels))
-                except WireError as error:
-                    self._camera.problem(error.kind, str(error))
+        for parts in messages(self._socket, stopping):
+            try:
+                self._publish(CameraFrame.unpack(parts, self.config.max_pixels))
+            except WireError as error:
+                self._camera.problem(error.kind, str(error))
 
     def _publish(self, frame: CameraFrame) -> None:
         view = self._map.view_of(frame.camera)

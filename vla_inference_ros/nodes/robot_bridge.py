@@ -16,7 +16,7 @@ from vla_inference_ros.msg import RobotState
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.vla_node import VlaNode, run
-from vla_inference_ros.nodes.zmq_socket import POLL_MS, connect
+from vla_inference_ros.nodes.zmq_socket import connect, messages
 
 JOINTS = 6
 
@@ -62,13 +62,11 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""
-        while not stopping.is_set():
-            if self._socket.poll(POLL_MS):
-                parts = self._socket.recv_multipart()
-                try:
-                    self._publish(RobotPacket.unpack(parts))
-                except WireError as error:
-                    self._robot.problem(error.kind, str(error))
+        for parts in messages(self._socket, stopping):
+            try:
+                self._publish(RobotPacket.unpack(parts))
+            except WireError as error:
+                self._robot.problem(error.kind, str(error))
 
     def _publish(self, packet: RobotPacket) -> None:
         state = convert.robot_state(packet, self.config.base_frame)

@@ -1,12 +1,15 @@
-"""What the two ZMQ bridges share: binding and connecting with clear errors."""
+"""What the two ZMQ bridges share: binding and connecting with clear errors, and receiving."""
 
 from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
 
 import zmq
 
 from vla_inference_ros.nodes.vla_node import StartError
 
-POLL_MS = 100  # how often a socket thread looks whether it should stop
+_TIMEOUT_MS = 100  # how often a socket thread looks whether it should stop
 
 
 def bind(socket: zmq.Socket[bytes], address: str, port: int) -> None:
@@ -30,3 +33,14 @@ def connect(socket: zmq.Socket[bytes], host: str, port: int) -> None:
         raise StartError(
             f"parameters 'host' and 'port': cannot connect to {endpoint}: {error}"
         ) from error
+
+
+def messages(socket: zmq.Socket[bytes], stopping: threading.Event) -> Iterator[list[bytes]]:
+    """The parts of each message that comes, until ``stopping`` is set."""
+    socket.setsockopt(zmq.RCVTIMEO, _TIMEOUT_MS)
+    while not stopping.is_set():
+        try:
+            parts = socket.recv_multipart()
+        except zmq.Again:
+            continue
+        yield parts

@@ -1,0 +1,81 @@
+"""The README's tables say what the code does."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vla_inference_ros import graph
+from vla_inference_ros.nodes.parameters import Specification, specifications
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next of its level."""
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| `")]
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return str(value) if value != "" else "''"
+
+
+def limits(specification: Specification) -> str:
+    if specification.choices:
+        return f"; one of {', '.join(specification.choices)}"
+    if specification.minimum is not None:
+        return f"; {specification.minimum:g} to {specification.maximum:g}"
+    return ""
+
+
+def config_type(node: str) -> type:
+    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
+    (config,) = (
+        value
+        for name, value in vars(module).items()
+        if dataclasses.is_dataclass(value) and name.endswith("Config") and isinstance(value, type)
+        if value.__module__ == module.__name__
+    )
+    return config
+
+
+def test_launch_arguments() -> None:
+    expected = [f"| `{a.name}` | `{shown(a.default)}` | {a.description} |" for a in graph.ARGUMENTS]
+    assert rows(section("Launch arguments")) == expected
+
+
+@pytest.mark.parametrize("node", [*sorted(graph.NODES), *graph.SIM_NODES])
+def test_parameters(node: str) -> None:
+    text = section("Parameters").split(f"\n**{node}**\n")[1].split("\n**")[0]
+    assert rows(text) == [
+        f"| `{name}` | `{shown(default)}` | {spec.description}{limits(spec)} |"
+        for name, (default, spec) in specifications(config_type(node)).items()
+    ]
+
+
+def test_topics() -> None:
+    named = set(re.findall(r"`(/[a-z0-9_/.]+)`", section("Topics")))
+    sources = "".join(
+        path.read_text() for path in (ROOT / "vla_inference_ros" / "nodes").glob("*.py")
+    )
+    published = re.findall(r"create_publisher\(\s*\w+, \"(/[a-z_/]+)\"", sources)
+    assert set(published) <= named
+
+
+def test_files_that_are_linked_are_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
