@@ -1,9 +1,11 @@
 """The whole inference: bridges, VLM, action expert and monitor; with sim:=true senders as well."""
 
+import signal
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -47,5 +49,17 @@ def _node(node: graph.NodeSpec, params_file: Path, respawn: bool) -> Node:
         output="screen",
         respawn=respawn,
         respawn_delay=graph.RESPAWN_DELAY,
-        on_exit=None if respawn else [Shutdown(reason=f"{node.name} has ended")],
+        on_exit=None if respawn else _end_all,
     )
+
+
+def _end_all(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Nothing runs on without a node; one that died makes the exit status 1.
+
+    An exception is the only way to that status: after Shutdown alone ``ros2 launch`` returns 0.
+    """
+    stopping = context.is_shutdown
+    # A node that has not finished starting ends by Ctrl+C's signal itself, which is as good.
+    if event.returncode != 0 and not (stopping and event.returncode == -signal.SIGINT):
+        raise RuntimeError(f"{event.process_name} died with exit code {event.returncode}")
+    return [] if stopping else [Shutdown(reason=f"{event.process_name} has ended")]

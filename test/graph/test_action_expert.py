@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from harness import Listener, NodeProcess, Parameter, failed_start, problems, running
-from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
+from harness import Listener, NodeProcess, Parameter, SimulatedTime, failed_start, problems, running
 
 from vla_inference_ros.convert import header, seconds, time_message
 from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
@@ -106,18 +105,14 @@ def test_it_says_what_it_waits_for_until_half_a_window_is_there(
 
 
 def test_stamps_follow_simulated_time(inputs: Inputs, listener: Listener) -> None:
-    clock = listener.publisher(Clock, "/clock")
-
-    def say(now: float) -> None:
-        clock.publish(Clock(clock=time_message(now)))
-
+    clock = SimulatedTime(listener)
     listener.wait_until_alone()
     with expert(use_sim_time=True, action_rate=8.0) as node:
         listener.report(
             "action_expert",
             "action_expert",
-            lambda report: seconds(report.header.stamp) == 1000.0,
-            repeat=lambda: say(1000.0),
+            lambda report: seconds(report.header.stamp) < 2000.0,
+            repeat=lambda: clock.say(clock.now + 0.125),
         )
         heard = listener.listen(ActionChunk, "/vla/actions")
 
@@ -127,11 +122,15 @@ def test_stamps_follow_simulated_time(inputs: Inputs, listener: Listener) -> Non
         inputs.features(1)
         inputs.samples(np.arange(65), 999.0)
         listener.wait_until_delivered()  # before time goes on
-        listener.spin_until(lambda: stamps() == [1000.125], repeat=lambda: say(1000.2))
+        start = clock.now
+        listener.spin_until(
+            lambda: stamps()[-1:] == [start + 0.125], repeat=lambda: clock.say(start + 0.2)
+        )
         assert heard[-1].step_dt == 0.125
-        listener.spin_until(lambda: len(stamps()) == 2, repeat=lambda: say(1000.6))
-        assert stamps()[-1] == 1000.5  # not 1000.25 and 1000.375, which are over
-        node.wait_until_said("(missed tick: 2 so far)")
+        count = len(stamps())
+        listener.spin_until(lambda: len(stamps()) > count, repeat=lambda: clock.say(start + 0.6))
+        assert stamps()[count:] == [start + 0.5]  # and not 0.25 and 0.375, which are over
+        node.wait_until_said("(missed tick: ")
 
 
 def test_parameters_that_cannot_be_used_are_named() -> None:

@@ -23,13 +23,6 @@ from vla_inference_ros.msg import (
     VLFeatures,
 )
 
-STATES = {
-    InferenceStatus.WAIT: "WAIT",
-    InferenceStatus.OK: "OK",
-    InferenceStatus.DEGRADED: "DEGRADED",
-    InferenceStatus.HOLD: "HOLD",
-}
-
 
 def features(update_id: int, duration: float) -> VLFeatures:
     return VLFeatures(
@@ -117,13 +110,12 @@ def test_a_changed_state_is_told_at_once(listener: Listener) -> None:
             repeat=lambda: listener.deliver(chunk(1, 0.02, reasons=next(reasons)), "/vla/actions"),
         )
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD)
-        del statuses[:-1]
         reason = "VLM late: features used 5 times, planned 4"
         listener.deliver(chunk(2, 0.02, reasons=[reason], validity=1), "/vla/actions")
-        listener.spin_until(lambda: len(statuses) == 3)
-        assert [STATES[status.state] for status in statuses] == ["HOLD", "DEGRADED", "HOLD"]
-        assert statuses[1].reason == reason
-        assert statuses[-1].reason.startswith("no action chunk for 0.")
+        listener.spin_until(lambda: statuses[-1].reason == reason)
+        assert statuses[-1].state == InferenceStatus.DEGRADED
+        listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD)
+        assert statuses[-1].reason.startswith("no action chunk for ")
         listener.deliver(chunk(3, 0.02), "/vla/actions")
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK)
         assert statuses[-1].reason == ""
