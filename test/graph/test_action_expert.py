@@ -137,7 +137,6 @@ def test_parameters_that_cannot_be_used_are_named() -> None:
     assert "checkpoint:=none.pt" in failed_start(
         "action_expert", model="stub", checkpoint="none.pt"
     )
-    assert "'fusion_strategy'" in failed_start("action_expert", model="stub", fusion_strategy="sum")
 
 
 # These share a node, whose newest features and samples are those of the test before.

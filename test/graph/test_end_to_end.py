@@ -199,7 +199,7 @@ def test_status_and_diagnostics_agree_with_what_came(run: Run) -> None:
     status = run.statuses[-1]
     assert status.state in (InferenceStatus.OK, InferenceStatus.DEGRADED), status.reason
     assert status.actions >= CHUNKS
-    assert status.rejected == status.vl_skipped_ticks + status.action_missed_ticks
+    assert status.rejected == 0
     assert min(getattr(status, f"{view.lower()}_received") for view in VIEWS) > 0
     assert 0.0 <= status.sensor_age < TIMEOUT
     assert abs(status.joint_1 - np.mean([j.position[0] for j in run.joints])) < 0.1

@@ -223,4 +223,3 @@ def test_a_port_in_use_is_named() -> None:
 
 def test_parameters_that_cannot_be_used_are_named() -> None:
     assert "'bind_address'" in failed_start("sensor_bridge", bind_address="203.0.113.1")
-    assert "'receive_buffer'" in failed_start("sensor_bridge", receive_buffer=1)

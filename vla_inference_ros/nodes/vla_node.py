@@ -6,6 +6,7 @@ start that failed or a worker that died into one clear line and a non-zero exit 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
 
 REPORT_PERIOD = 1.0  # [s]
+_TEARDOWN_LIMIT = 2.0  # [s]; workers may take 1.5 of it
 _LOOK_PERIOD = 0.2  # how often a running node looks whether a worker has died [s]
 _SIM_TIME_LOOK = 0.005  # how often simulated time is read while a schedule waits [s]
 
@@ -194,13 +196,23 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         signal.signal(number, lambda *_: stopping.set())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    status = 1
     try:
         while not (stopping.is_set() or node.finished or node.failure):
             executor.spin_once(timeout_sec=_LOOK_PERIOD)
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
-        return 0 if node.failure is None else 1
+        status = 0 if node.failure is None else 1
     finally:
+        _end_after(_TEARDOWN_LIMIT, status)
         node.close()
         executor.shutdown(timeout_sec=1.0)
         rclpy.shutdown()
+    return status
+
+
+def _end_after(limit: float, status: int) -> None:
+    """End the process even if the middleware's teardown hangs, which it has been seen to do."""
+    timer = threading.Timer(limit, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
