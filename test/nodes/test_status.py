@@ -1,7 +1,6 @@
 import math
 import time
 from array import array
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.health import SILENT_AFTER, State
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
-from vla_inference_ros.nodes.status import Reports, fill_status, status_block
+from vla_inference_ros.nodes.status import Reports, Seen, fill_status, status_block
 
 NOW = 1_700_000_000.0
 STEADY = 1000.0
@@ -48,22 +47,14 @@ def reports_of(*reports: StreamReport, silent_for: float = 0.0) -> Reports:
     return collected
 
 
-def monitor_of(*reports: StreamReport, **attributes: Any) -> Any:
-    """A monitor that has seen nothing but these reports, and what ``attributes`` say."""
-    nothing = {
-        "features": None,
-        "chunk": None,
-        "robot_state": None,
-        "vl_time": SlidingStatistics(),
-        "action_time": SlidingStatistics(),
-        "action_interval": SlidingStatistics(),
-    }
-    return SimpleNamespace(reports=reports_of(*reports), **(nothing | attributes))
+def seen_of(*reports: StreamReport, **attributes: Any) -> Seen:
+    """Nothing seen but these reports, and what ``attributes`` say."""
+    return Seen(reports=reports_of(*reports), **attributes)
 
 
-def status_of(monitor: Any) -> InferenceStatus:
+def status_of(seen: Seen) -> InferenceStatus:
     status = InferenceStatus(header=header(NOW))
-    fill_status(status, monitor, STEADY)
+    fill_status(status, seen, STEADY)
     return status
 
 
@@ -152,7 +143,7 @@ def test_states_are_the_messages_constants() -> None:
 
 
 def test_before_anything_has_come() -> None:
-    status = status_of(monitor_of())
+    status = status_of(seen_of())
     ages = [getattr(status, f"view{n}_age") for n in range(1, 6)]
     assert [*ages, status.sensor_age, status.robot_age, status.features_age] == [-1.0] * 8
     assert (status.vl_updates, status.actions, status.rejected) == (0, 0, 0)
@@ -162,7 +153,7 @@ def test_before_anything_has_come() -> None:
 
 def test_stages() -> None:
     status = status_of(
-        monitor_of(
+        seen_of(
             report("vlm", "vlm", rate=2.5, problems={"skipped tick": 3, "empty instruction": 1}),
             report("action_expert", "action_expert", rate=9.9, problems={"missed tick": 7}),
             features=VLFeatures(update_id=25),
@@ -189,7 +180,7 @@ def test_stages() -> None:
 
 def test_only_bad_input_counts_as_rejected() -> None:
     status = status_of(
-        monitor_of(
+        seen_of(
             report("camera_bridge", "camera", problems={"json": 2, "jpeg": 1}),
             report("sensor_bridge", "sensor", problems={"length": 4}),
             report("vlm", "vlm", problems={"skipped tick": 30}),
@@ -201,7 +192,7 @@ def test_only_bad_input_counts_as_rejected() -> None:
 
 def test_images_are_counted_by_the_bridge_or_where_a_driver_sends_them_by_the_vlm() -> None:
     status = status_of(
-        monitor_of(
+        seen_of(
             report("camera_bridge", "View1", accepted=300, newest=NOW - 0.03),
             report("vlm", "View1", accepted=50, newest=NOW - 0.4),
             report("camera_bridge", "View2"),  # runs, but View2 comes from elsewhere
@@ -215,7 +206,7 @@ def test_images_are_counted_by_the_bridge_or_where_a_driver_sends_them_by_the_vl
 
 def test_sensor_and_robot() -> None:
     status = status_of(
-        monitor_of(
+        seen_of(
             report("sensor_bridge", "sensor", accepted=6500, newest=NOW - 0.01, clock_offset=-3.25),
             report("action_expert", "action_expert", fill=64),
             report("robot_bridge", "robot", accepted=1000, newest=NOW - 0.02),

@@ -12,13 +12,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, vl_update_line
 from vla_inference_ros.core.health import State, inference_state
-from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.diagnostics import Diagnostics
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
-from vla_inference_ros.nodes.status import Reports, fill_status, status_block
+from vla_inference_ros.nodes.status import Seen, fill_status, status_block
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
 _LOOK_PERIOD = 0.1  # how often the state is judged [s]
@@ -48,14 +47,7 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("monitor", MonitorConfig, **node_arguments)
-        # The newest of each, and what the statistics are made of.
-        self.features: VLFeatures | None = None
-        self.chunk: ActionChunk | None = None
-        self.robot_state: RobotState | None = None
-        self.reports = Reports()
-        self.vl_time = SlidingStatistics()
-        self.action_time = SlidingStatistics()
-        self.action_interval = SlidingStatistics()
+        self._seen = Seen()
         self._chunk_arrival: float | None = None
         self._start = time.monotonic() + _START_TIME
         self._diagnostics = Diagnostics()
@@ -74,8 +66,8 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def _see_features(self, message: VLFeatures) -> None:
         duration = seconds(message.finished) - seconds(message.started)
-        self.features = message
-        self.vl_time.add(time.monotonic(), duration)
+        self._seen.features = message
+        self._seen.vl_time.add(time.monotonic(), duration)
         print(vl_update_line(message.update_id, duration), flush=True)
 
     def _see_chunk(self, message: ActionChunk) -> None:
@@ -83,10 +75,10 @@ class Monitor(VlaNode[MonitorConfig]):
         if self._chunk_arrival is None:
             self._start = min(self._start, now)
         else:
-            self.action_interval.add(now, now - self._chunk_arrival)
+            self._seen.action_interval.add(now, now - self._chunk_arrival)
         self._chunk_arrival = now
-        self.chunk = message
-        self.action_time.add(now, message.inference_time)
+        self._seen.chunk = message
+        self._seen.action_time.add(now, message.inference_time)
         line = ActionLine(
             chunk_id=message.chunk_id,
             reuse_index=message.vl_reuse_index,
@@ -101,7 +93,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._judge()
 
     def _see_report(self, message: StreamReport) -> None:
-        self.reports.add(message, time.monotonic())
+        self._seen.reports.add(message, time.monotonic())
 
     # --- what goes out
 
@@ -110,9 +102,9 @@ class Monitor(VlaNode[MonitorConfig]):
         since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
         state, reason = inference_state(
             since_chunk=since,
-            period=self.chunk.step_dt if self.chunk else 0.0,
-            reasons=self.chunk.reasons if self.chunk else [],
-            waiting_for=self.reports.waiting_for(),
+            period=self._seen.chunk.step_dt if self._seen.chunk else 0.0,
+            reasons=self._seen.chunk.reasons if self._seen.chunk else [],
+            waiting_for=self._seen.reports.waiting_for(),
         )
         changed = state is not self._state[0]
         self._state = (state, reason)
@@ -126,13 +118,13 @@ class Monitor(VlaNode[MonitorConfig]):
         self._judge()
         status = self._publish_status()
         clock = time.strftime("%H:%M:%S", time.localtime(self.now()))
-        print(status_block(status, clock, self.robot_state is not None), flush=True)
+        print(status_block(status, clock, self._seen.robot_state is not None), flush=True)
 
     def _publish_status(self) -> InferenceStatus:
         state, reason = self._state
-        self.robot_state = self._robot_inbox.newest() or self.robot_state
+        self._seen.robot_state = self._robot_inbox.newest() or self._seen.robot_state
         status = InferenceStatus(header=header(self.now()), state=int(state), reason=reason)
-        fill_status(status, self, time.monotonic())
+        fill_status(status, self._seen, time.monotonic())
         self._status.publish(status)
         return status
 
@@ -140,10 +132,10 @@ class Monitor(VlaNode[MonitorConfig]):
         now = self.now()
         array = DiagnosticArray(header=header(now))
         array.status = self._diagnostics.statuses(
-            self.reports,
+            self._seen.reports,
             *self._state,
-            vl_time=self.vl_time.summary(time.monotonic()),
-            action_time=self.action_time.summary(time.monotonic()),
+            vl_time=self._seen.vl_time.summary(time.monotonic()),
+            action_time=self._seen.action_time.summary(time.monotonic()),
             now=now,
         )
         self._array.publish(array)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.console import StatusBlock
 from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.model.interface import MIN_SAMPLES, SENSOR_WINDOW, VIEWS
-from vla_inference_ros.msg import InferenceStatus, StreamReport
-
-if TYPE_CHECKING:
-    from vla_inference_ros.nodes.monitor import Monitor
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 
 # The nodes without which there is no action.
 _STAGES = (("vlm", "vlm"), ("action_expert", "action_expert"))
@@ -69,28 +66,41 @@ class Reports:
         return lacks
 
 
-def fill_status(status: InferenceStatus, monitor: Monitor, steady_now: float) -> None:
+@dataclass(slots=True)
+class Seen:
+    """What the monitor has seen: the newest of each, and what the statistics are made of."""
+
+    features: VLFeatures | None = None
+    chunk: ActionChunk | None = None
+    robot_state: RobotState | None = None
+    reports: Reports = field(default_factory=Reports)
+    vl_time: SlidingStatistics = field(default_factory=SlidingStatistics)
+    action_time: SlidingStatistics = field(default_factory=SlidingStatistics)
+    action_interval: SlidingStatistics = field(default_factory=SlidingStatistics)
+
+
+def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
     """Fill in the counts, times and ages; ``header`` must be set."""
     now = seconds(status.header.stamp)
-    reports = monitor.reports
+    reports = seen.reports
     vlm = reports.get("vlm", "vlm")
     expert = reports.get("action_expert", "action_expert")
     sensor = reports.get("sensor_bridge", "sensor")
 
-    status.vl_updates = monitor.features.update_id if monitor.features else 0
+    status.vl_updates = seen.features.update_id if seen.features else 0
     status.vl_rate = vlm.rate
-    _fill_times(status, "vl_time", monitor.vl_time, steady_now)
+    _fill_times(status, "vl_time", seen.vl_time, steady_now)
     status.vl_skipped_ticks = _problems(vlm, "skipped tick")
 
     status.action_rate = expert.rate
-    _fill_times(status, "action_time", monitor.action_time, steady_now)
+    _fill_times(status, "action_time", seen.action_time, steady_now)
     status.action_missed_ticks = _problems(expert, "missed tick")
     status.features_age = -1.0
-    if monitor.chunk is not None:
-        chunk = monitor.chunk
+    if seen.chunk is not None:
+        chunk = seen.chunk
         status.actions = chunk.chunk_id
         status.features_age = seconds(chunk.header.stamp) - seconds(chunk.features_stamp)
-        jitter = monitor.action_interval.summary(steady_now, deviation_from=chunk.step_dt)
+        jitter = seen.action_interval.summary(steady_now, deviation_from=chunk.step_dt)
         status.action_jitter_p99 = jitter.p99
 
     for view in VIEWS:
@@ -107,10 +117,10 @@ def fill_status(status: InferenceStatus, monitor: Monitor, steady_now: float) ->
     robot = reports.get("robot_bridge", "robot")
     status.robot_received = robot.accepted
     status.robot_age = reports.age(robot, now)
-    if monitor.robot_state is not None:
-        for index, position in enumerate(monitor.robot_state.joint_position, start=1):
+    if seen.robot_state is not None:
+        for index, position in enumerate(seen.robot_state.joint_position, start=1):
             setattr(status, f"joint_{index}", float(position))
-        for axis, position in zip("xyz", monitor.robot_state.position, strict=True):
+        for axis, position in zip("xyz", seen.robot_state.position, strict=True):
             setattr(status, f"position_{axis}", float(position))
     late = status.vl_skipped_ticks + status.action_missed_ticks  # counted as trouble, but no input
     status.rejected = sum(report.rejected for report in reports.all()) - late
