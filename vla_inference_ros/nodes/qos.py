@@ -12,7 +12,7 @@ def _reliable(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
-IMAGES = _reliable(30)  # a second at full rate, for a reader held up; how old is the reader's choice
+IMAGES = _reliable(30)  # a second at full rate, for readers that are held up
 ROBOT = _reliable(50)  # half a second at 100 Hz
 SENSOR = _reliable(100)  # more than a window, however few samples a datagram holds
 FEATURES = _reliable(5)
