@@ -1,5 +1,4 @@
 import dataclasses
-import importlib
 import json
 import subprocess
 import sys
@@ -7,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import config_type
 
 from vla_inference_ros import graph
 from vla_inference_ros.graph import ARGUMENTS, NODES, SIM_NODES, ArgumentError, build
@@ -39,8 +39,7 @@ TARGETS = [
 
 def config_of(node: str) -> Any:
     """The default configuration of a node."""
-    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
-    return getattr(module, "".join(part.title() for part in node.split("_")) + "Config")()
+    return config_type(node)()
 
 
 def parameters(built: graph.Graph) -> dict[str, dict[str, graph.Value]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import config_type, limits
 
 from vla_inference_ros import graph
-from vla_inference_ros.nodes.parameters import Specification, specifications
+from vla_inference_ros.nodes.parameters import specifications
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,25 +33,6 @@ def shown(value: Any) -> str:
     return str(value) if value != "" else "''"
 
 
-def limits(specification: Specification) -> str:
-    if specification.choices:
-        return f"; one of {', '.join(specification.choices)}"
-    if specification.minimum is not None:
-        return f"; {specification.minimum:g} to {specification.maximum:g}"
-    return ""
-
-
-def config_type(node: str) -> type:
-    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
-    (config,) = (
-        value
-        for name, value in vars(module).items()
-        if dataclasses.is_dataclass(value) and name.endswith("Config") and isinstance(value, type)
-        if value.__module__ == module.__name__
-    )
-    return config
-
-
 def test_launch_arguments() -> None:
     expected = [f"| `{a.name}` | `{shown(a.default)}` | {a.description} |" for a in graph.ARGUMENTS]
     assert rows(section("Launch arguments")) == expected
@@ -62,7 +42,7 @@ def test_launch_arguments() -> None:
 def test_parameters(node: str) -> None:
     text = section("Parameters").split(f"\n**{node}**\n")[1].split("\n**")[0]
     assert rows(text) == [
-        f"| `{name}` | `{shown(default)}` | {spec.description}{limits(spec)} |"
+        f"| `{name}` | `{shown(default)}` | {spec.description}{limits(default, spec)} |"
         for name, (default, spec) in specifications(config_type(node)).items()
     ]
 

@@ -1,13 +1,12 @@
 import dataclasses
-import importlib
 import re
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import rclpy
 import yaml
+from configs import config_type, limits
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -15,7 +14,6 @@ from rclpy.parameter import Parameter
 from vla_inference_ros import graph
 from vla_inference_ros.nodes.parameters import (
     ParameterError,
-    Specification,
     declare,
     parameter,
     specifications,
@@ -24,23 +22,6 @@ from vla_inference_ros.nodes.parameters import (
 TIMEOUT = 30.0  # s, for a node that should end at once
 ALL_NODES = graph.NODES + graph.SIM_NODES
 FILE = graph.share() / "config" / "async.yaml"
-
-
-def config_type(node: str) -> type:
-    module = importlib.import_module(f"vla_inference_ros.nodes.{node}")
-    found: type = getattr(module, "".join(part.title() for part in node.split("_")) + "Config")
-    return found
-
-
-def limits(default: Any, specification: Specification) -> str:
-    """What the comment in the file says behind the description."""
-    if specification.choices:
-        return "; " + ", ".join(specification.choices)
-    if specification.minimum is None or specification.maximum is None:
-        return ""
-    ends = (specification.minimum, specification.maximum)
-    low, high = (f"{end:.0f}" if isinstance(default, int) else f"{end:g}" for end in ends)
-    return f"; {low} to {high}"
 
 
 def comments_in_file() -> dict[tuple[str, str], str]:
