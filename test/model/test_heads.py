@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from parity import NAMES, PARITY, fusion_of
 from torch import Tensor
 
+from vla_inference_ros.model.checkpoint import load_policy_heads
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
-
-PARITY = Path(__file__).parent.parent / "data" / "parity"
-NAMES = sorted(path.stem for path in PARITY.glob("*.pt"))
 
 
 def load(name: str) -> tuple[SensorEncoder, ActionExpert, dict[str, Tensor]]:
-    sizes = json.loads((PARITY / f"{name}.json").read_text())
+    heads = load_policy_heads(PARITY / f"{name}.pt", fusion_of(name))
     arrays = np.load(PARITY / f"{name}.npz")
-    states = part_states(torch.load(PARITY / f"{name}.pt", weights_only=True))
-    encoder = SensorEncoder(
-        channels=sizes["sensor_input_channels"],
-        window=sizes["sensor_temporal_length"],
-        hidden=sizes["sensor_hidden_dim"],
-        output=sizes["sensor_output_dim"],
-    )
-    expert = ActionExpert(
-        vl_dim=sizes["vl_dim"],
-        sensor_dim=sizes["sensor_output_dim"],
-        hidden=sizes["hidden_dim"],
-        horizon=sizes["horizon"],
-        action_dim=sizes["action_dim"],
-        fusion=sizes["fusion_strategy"],
-    )
-    encoder.load_state_dict(states["sensor_encoder"])
-    expert.load_state_dict(states["action_expert"])
-    return encoder.eval(), expert.eval(), {key: torch.tensor(arrays[key]) for key in arrays}
-
-
-def part_states(checkpoint: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    flat = checkpoint.get("model_state_dict")
-    if flat is None and "sensor_encoder" in checkpoint:
-        return {part: checkpoint[part] for part in ("sensor_encoder", "action_expert")}
-    states: dict[str, dict[str, Any]] = {"sensor_encoder": {}, "action_expert": {}}
-    for name, tensor in (flat or checkpoint).items():
-        part, _, rest = name.removeprefix("module.").partition(".")
-        if part in states:
-            states[part][rest] = tensor
-    return states
+    return heads.encoder, heads.expert, {key: torch.tensor(arrays[key]) for key in arrays}
 
 
 def test_every_fusion_and_checkpoint_shape_has_a_fixture() -> None:
@@ -96,3 +61,13 @@ def test_full_size_has_the_known_number_of_parameters() -> None:
 def test_an_unknown_fusion_is_refused() -> None:
     with pytest.raises(ValueError, match="'sum' is none of concat"):
         ActionExpert(vl_dim=8, sensor_dim=8, hidden=8, horizon=8, action_dim=7, fusion="sum")
+
+
+def test_only_fusion_none_does_without_a_sensor_feature() -> None:
+    _, expert, arrays = load("none_stage1_T65")
+    with torch.inference_mode():
+        _, delta = expert(arrays["vl_tokens"], None)
+    torch.testing.assert_close(delta, arrays["delta"], atol=1e-5, rtol=0)
+    _, expert, arrays = load("concat_stage1_T65")
+    with pytest.raises(ValueError, match="'concat' needs a sensor feature"):
+        expert(arrays["vl_tokens"], None)

@@ -25,6 +25,7 @@ class SensorEncoder(nn.Module):
         width = 2 * hidden
         self.channels = channels
         self.window = window
+        self.output = output
         self.conv_backbone = nn.Sequential(
             *_conv_block(channels, hidden),
             *_conv_block(hidden, width),
@@ -86,6 +87,10 @@ class ActionExpert(nn.Module):
         if fusion not in FUSIONS:
             raise ValueError(f"fusion {fusion!r} is none of {', '.join(FUSIONS)}")
         self.vl_dim = vl_dim
+        self.sensor_dim = sensor_dim
+        self.hidden = hidden
+        self.horizon = horizon
+        self.action_dim = action_dim
         self.fusion = fusion
         if fusion in ("cross_attention", "gated"):
             self.vl_proj = nn.Linear(vl_dim, hidden)
@@ -106,19 +111,23 @@ class ActionExpert(nn.Module):
         self.output_head = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, action_dim))
 
     def forward(
-        self, vl_tokens: Tensor, sensor_feature: Tensor, z_chunk: Tensor | None = None
+        self, vl_tokens: Tensor, sensor_feature: Tensor | None, z_chunk: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """``(actions, delta)``, both (B, horizon, action_dim); actions = z_chunk + delta.
 
-        Takes vl_tokens (B, S, vl_dim), sensor_feature (B, sensor_dim) and z_chunk like the result,
-        or None for zero.
+        Takes vl_tokens (B, S, vl_dim), sensor_feature (B, sensor_dim), which only fusion ``none``
+        does without, and z_chunk like the result, or None for zero.
         """
         condition = self.fusion_proj(self._fuse(vl_tokens, sensor_feature)).unsqueeze(1)
         queries = self.pos_embed.expand(condition.shape[0], -1, -1)
         delta: Tensor = self.output_head(self.temporal_decoder(queries, condition))
         return (delta if z_chunk is None else z_chunk + delta), delta
 
-    def _fuse(self, vl_tokens: Tensor, sensor_feature: Tensor) -> Tensor:
+    def _fuse(self, vl_tokens: Tensor, sensor_feature: Tensor | None) -> Tensor:
+        if self.fusion == "none":
+            return vl_tokens.mean(dim=1)
+        if sensor_feature is None:
+            raise ValueError(f"fusion {self.fusion!r} needs a sensor feature")
         if self.fusion == "cross_attention":
             keys = self.vl_proj(vl_tokens)
             query = self.sensor_proj(sensor_feature).unsqueeze(1)
@@ -127,9 +136,7 @@ class ActionExpert(nn.Module):
         vl_mean = vl_tokens.mean(dim=1)
         if self.fusion == "concat":
             return torch.cat([vl_mean, sensor_feature], dim=-1)
-        if self.fusion == "gated":
-            vl: Tensor = self.vl_proj(vl_mean)
-            sensor: Tensor = self.sensor_proj(sensor_feature)
-            gate: Tensor = self.gate(torch.cat([vl, sensor], dim=-1))
-            return gate * vl + (1 - gate) * sensor
-        return vl_mean
+        vl: Tensor = self.vl_proj(vl_mean)
+        sensor: Tensor = self.sensor_proj(sensor_feature)
+        gate: Tensor = self.gate(torch.cat([vl, sensor], dim=-1))
+        return gate * vl + (1 - gate) * sensor
