@@ -14,6 +14,7 @@ from vla_inference_ros.graph import ARGUMENTS, NODES, SIM_NODES, ArgumentError, 
 # The interface that launch files, scripts and people rely on.
 DEFAULTS = {
     "checkpoint": "",
+    "fusion_strategy": "concat",
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
     "device": "auto",
     "instruction": "Perform needle insertion into the eye",
@@ -96,7 +97,7 @@ def test_given_arguments_override_their_targets_only() -> None:
 
 def test_an_argument_given_its_default_still_overrides_the_file() -> None:
     assert parameters(build({"robot_host": "127.0.0.1"})) == {"robot_bridge": {"host": "127.0.0.1"}}
-    assert parameters(build({"checkpoint": ""})) == {"action_expert": {"checkpoint": ""}}
+    assert parameters(build({"sensor_port": "9999"})) == {"sensor_bridge": {"port": 9999}}
 
 
 def test_sim_adds_senders_that_use_the_bridges_ports() -> None:

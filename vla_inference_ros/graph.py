@@ -82,8 +82,14 @@ ARGUMENTS = (
     Argument(
         "checkpoint",
         "",
-        "trained sensor encoder and action expert (.pt or .safetensors)",
-        targets=(("action_expert", "checkpoint"),),
+        "trained weights (.pt, .safetensors): sensor encoder, action expert, and the VLM's if any",
+        targets=(("vlm", "checkpoint"), ("action_expert", "checkpoint")),
+    ),
+    Argument(
+        "fusion_strategy",
+        "concat",
+        "how the checkpoint joins its features: concat, cross_attention, gated or none",
+        targets=(("action_expert", "fusion_strategy"),),
     ),
     Argument(
         "model",

@@ -137,7 +137,7 @@ def test_photographs_pass_through_as_they_are(run: Run) -> None:
 
 
 def test_features_are_those_of_the_pictures_that_they_name(run: Run) -> None:
-    model = load_feature_model("tiny", "cpu", torch_threads=1, stub_seconds=0.0)
+    model = load_feature_model("tiny", "", "cpu", "auto", torch_threads=1, stub_seconds=0.0).model
     recomputed = 0
     for features in run.features:
         keys = [key(v, s) for v, s in zip(features.views, features.view_stamps, strict=True)]
@@ -156,7 +156,9 @@ def test_features_are_those_of_the_pictures_that_they_name(run: Run) -> None:
 
 
 def test_chunks_are_those_of_the_features_and_samples_that_they_name(run: Run) -> None:
-    policy = load_action_model("tiny", "", "cpu", "concat", torch_threads=1, stub_seconds=0.0)
+    policy = load_action_model(
+        "tiny", "", "cpu", "auto", "concat", torch_threads=1, stub_seconds=0.0
+    ).model
     features = {message.update_id: message for message in run.features}
     columns = [sensor_arrays(batch) for batch in run.batches]
     times, forces, ascans = (np.concatenate(column) for column in zip(*columns, strict=True))

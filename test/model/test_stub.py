@@ -104,8 +104,8 @@ def test_no_views_is_an_error() -> None:
 def test_the_stub_never_imports_torch() -> None:
     code = (
         "import sys; from vla_inference_ros.model.load import *;"
-        "load_feature_model('stub', 'auto', torch_threads=1, stub_seconds=0.0);"
-        "load_action_model('stub', '', 'auto', 'concat', torch_threads=1, stub_seconds=0.0);"
+        "load_feature_model('stub', '', 'auto', 'auto', torch_threads=1, stub_seconds=0.0);"
+        "load_action_model('stub', '', 'cpu', 'auto', 'concat', torch_threads=1, stub_seconds=0.0);"
         "print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import torch
 
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, View
 from vla_inference_ros.model.policy import HeadsPolicy
-from vla_inference_ros.model.qwen import QwenFeatures
+from vla_inference_ros.model.qwen.features import QwenFeatures
 from vla_inference_ros.model.tiny import byte_tokenizer, tiny_features, tiny_policy
 
 CPU = torch.device("cpu")

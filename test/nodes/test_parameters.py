@@ -177,7 +177,7 @@ def test_a_value_that_cannot_be_used_is_refused_by_name(node: Node, message: str
     [
         ("camera_bridge", "port:=99999999", "parameter 'port': .*Max: 65535, value: 99999999"),
         ("sensor_bridge", "port:=abc", "parameter 'port': .*'abc'.*'INTEGER'"),
-        ("vlm", "model:=nonsense", "model:=nonsense cannot be loaded: .*model:=tiny"),
+        ("vlm", "model:=/no/folder", "model /no/folder is no folder: check the path"),
         ("vlm", "image_reliability:=maybe", "parameter 'image_reliability' is 'maybe', not one of"),
         ("robot_bridge", "joint_names:=[]", "parameter 'joint_names' is empty"),
     ],

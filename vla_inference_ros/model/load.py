@@ -1,22 +1,23 @@
 """Chooses and loads the models that the ``model`` and ``checkpoint`` parameters name.
 
-Owns the names, the device and the warm-up. Imports torch only for a model that needs it, so that
+Owns the names, the precision and the warm-up. Imports torch only for a model that needs it, so that
 ``stub`` starts at once.
 """
 
 from __future__ import annotations
 
-import gc
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import SENSOR_CHANNELS
+from vla_inference_ros.model.device import describe, loading, prepare_torch
 from vla_inference_ros.model.interface import (
+    ACTION_NAMES,
     DEFAULT_INSTRUCTION,
     SENSOR_WINDOW,
     VIEWS,
@@ -31,118 +32,191 @@ from vla_inference_ros.model.stub import StubFeatures, StubPolicy
 if TYPE_CHECKING:
     import torch
 
+    from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
+    from vla_inference_ros.model.qwen.features import QwenFeatures
+
+_BUILT_IN = ("tiny", "stub")
+
+Model = TypeVar("Model", FeatureModel, ActionModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[Model]):
+    """A model, warm, and what a person should know of it, line by line."""
+
+    model: Model
+    summary: tuple[str, ...]
+
 
 def load_feature_model(
-    model: str, device: str, *, torch_threads: int, stub_seconds: float
-) -> FeatureModel:
-    """The feature model called ``model``, warm.
+    model: str,
+    checkpoint: str,
+    device: str,
+    dtype: str,
+    *,
+    torch_threads: int,
+    stub_seconds: float,
+) -> Loaded[FeatureModel]:
+    """The feature model called ``model``: a hub id, a folder, ``tiny`` or ``stub``.
 
-    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``torch_threads`` >= 1 holds for the
+    Weights of the VLM that ``checkpoint`` holds, whole or LoRA, replace or join the model's.
+    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``dtype`` is ``auto`` (bfloat16 on a
+    GPU, else float32) or one of ``linear.PRECISIONS``; ``torch_threads`` >= 1 holds for the
     process; ``stub_seconds`` is what the stub takes for one update. Raises :class:`ModelError`.
     """
+    _refuse_checkpoint_of_built_in(model, checkpoint)
     if model == "stub":
-        return StubFeatures(stub_seconds)
-    if model != "tiny":
-        _refuse_trained(model)
-    with _loading():
-        torch_device = _prepare_torch(device, torch_threads)
-        from vla_inference_ros.model.tiny import tiny_features
+        return Loaded(StubFeatures(stub_seconds), ())
+    with loading():
+        torch_device = prepare_torch(device, torch_threads)
+        from vla_inference_ros.model.linear import check_precision
 
-        features = tiny_features(torch_device)
-        _warm_features(features)
-    return features
+        if dtype == "auto":
+            dtype = "bfloat16" if torch_device.type == "cuda" else "float32"
+        check_precision(dtype, torch_device)
+        if model == "tiny":
+            from vla_inference_ros.model.tiny import tiny_features
+
+            features = tiny_features(torch_device, dtype)
+            remarks: list[str] = []
+            _update(features)
+        else:
+            features, remarks = _trained_features(model, checkpoint, torch_device, dtype)
+        summary = (f"{dtype} on {describe(torch_device)}", *remarks)
+    return Loaded(features, summary)
 
 
 def load_action_model(
     model: str,
     checkpoint: str,
     device: str,
+    dtype: str,
     fusion_strategy: str,
     *,
     torch_threads: int,
     stub_seconds: float,
-) -> ActionModel:
-    """The action model called ``model``, warm.
+) -> Loaded[ActionModel]:
+    """The action model called ``model``; a trained one is in the file ``checkpoint``.
 
-    ``fusion_strategy`` is one of ``concat``, ``cross_attention``, ``gated`` and ``none``; the rest
-    is as for :func:`load_feature_model`. Raises :class:`ModelError`.
+    ``fusion_strategy`` is one of ``heads.FUSIONS``; ``dtype`` auto is float32; the rest is as for
+    :func:`load_feature_model`. Raises :class:`ModelError`.
     """
-    if model in ("tiny", "stub") and checkpoint:
+    _refuse_checkpoint_of_built_in(model, checkpoint)
+    if model == "stub":
+        return Loaded(StubPolicy(stub_seconds), ())
+    if model != "tiny" and not checkpoint:
+        raise ModelError(
+            f"checkpoint is empty, but model:={model} needs the file of the trained sensor encoder "
+            "and action expert: give checkpoint:=FILE, or model:=tiny for random weights"
+        )
+    with loading():
+        torch_device = prepare_torch(device, torch_threads)
+        from vla_inference_ros.model.identity import weights_digest
+        from vla_inference_ros.model.linear import check_precision
+        from vla_inference_ros.model.policy import HeadsPolicy, action_error
+
+        dtype = "float32" if dtype == "auto" else dtype
+        check_precision(dtype, torch_device)
+        encoder, expert, name, remarks = _heads(model, checkpoint, fusion_strategy)
+        model_id = f"{name} {weights_digest(encoder, expert)}"
+        policy = HeadsPolicy(encoder, expert, model_id, torch_device, dtype)
+        _step(policy)
+        if dtype != "float32":
+            remarks.append(f"{dtype}: {action_error(policy, encoder, expert)}")
+        summary = (
+            f"{dtype} on {describe(torch_device)}",
+            f"window {encoder.window} x {encoder.channels}, fusion {expert.fusion}, "
+            f"chunk {expert.horizon} x {expert.action_dim}",
+            *remarks,
+        )
+    return Loaded(policy, summary)
+
+
+def _refuse_checkpoint_of_built_in(model: str, checkpoint: str) -> None:
+    if model in _BUILT_IN and checkpoint:
         raise ModelError(
             f"checkpoint:={checkpoint} does not go with model:={model}, which has no trained "
             "weights: leave the checkpoint empty"
         )
-    if model == "stub":
-        return StubPolicy(stub_seconds)
-    if model != "tiny":
-        _refuse_trained(model)
-    with _loading():
-        torch_device = _prepare_torch(device, torch_threads)
-        from vla_inference_ros.model.tiny import tiny_policy
-
-        try:
-            policy = tiny_policy(torch_device, fusion_strategy)
-        except ValueError as error:
-            raise ModelError(f"fusion_strategy: {error}") from error
-        _warm_policy(policy)
-    return policy
 
 
-def _refuse_trained(model: str) -> NoReturn:
-    """Hold the place of models from the hub, from a folder and from a checkpoint."""
-    raise ModelError(
-        f"model:={model} cannot be loaded: hub models and checkpoints are not in this version; "
-        "use model:=tiny (random weights) or model:=stub (no network)"
-    )
-
-
-def _prepare_torch(device: str, threads: int) -> torch.device:
-    """Import torch quietly, set the number of threads and find the device."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+def _trained_features(
+    model: str, checkpoint: str, device: torch.device, dtype: str
+) -> tuple[QwenFeatures, list[str]]:
+    """The features of a hub model or folder, and remarks on what the checkpoint did to it."""
     import torch
 
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        found = None
-    if found is None or found.type not in ("cpu", "cuda"):
-        raise ModelError(f"device {device!r} is none of auto, cpu, cuda, cuda:N")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    from vla_inference_ros.model.checkpoint import load_vl_state
+    from vla_inference_ros.model.identity import weights_digest
+    from vla_inference_ros.model.qwen.features import QwenFeatures
+    from vla_inference_ros.model.qwen.hub import load_qwen
+    from vla_inference_ros.model.qwen.lora import merge_vl_state
+
+    if dtype == "float16" and device.type == "cuda":
+        raise ModelError("dtype float16 overflows in this model's layers: use bfloat16")
+    network, tokenizer = load_qwen(
+        model, torch.bfloat16 if dtype == "float8" else getattr(torch, dtype)
+    )
+    remarks = []
+    if checkpoint and (state := load_vl_state(checkpoint)):
+        remarks.append(f"checkpoint {checkpoint}: {merge_vl_state(network, state)}")
+    elif checkpoint:
+        remarks.append(f"checkpoint {checkpoint} leaves the model's weights as they are")
+    model_id = f"{model} {weights_digest(network)}"
+    expected = None
+    if dtype == "float8":
+        with_rounding = QwenFeatures(network, tokenizer, model_id, device, "bfloat16")
+        expected = _update(with_rounding)
+        del with_rounding
+        torch.cuda.empty_cache()
+    features = QwenFeatures(network, tokenizer, model_id, device, dtype)
+    found = _update(features)
+    if expected is not None:
+        cosine = float((found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected))
+        remarks.append(f"{dtype}: cosine of a feature to that of bfloat16 is {cosine:.5f}")
+    return features, remarks
+
+
+def _heads(
+    model: str, checkpoint: str, fusion: str
+) -> tuple[SensorEncoder, ActionExpert, str, list[str]]:
+    """The networks, their name and remarks on the checkpoint."""
+    from vla_inference_ros.model.checkpoint import load_policy_heads
+    from vla_inference_ros.model.tiny import NAME, tiny_heads
+
+    if model == "tiny":
+        try:
+            return *tiny_heads(fusion), NAME, []
+        except ValueError as error:
+            raise ModelError(f"fusion_strategy: {error}") from error
+    heads = load_policy_heads(checkpoint, fusion_strategy=fusion)
+    encoder, expert = heads.encoder, heads.expert
+    if encoder.channels != SENSOR_CHANNELS:
         raise ModelError(
-            f"device {device!r}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA "
-            "devices here; use device:=cpu, or install a torch built for this machine's GPU"
+            f"checkpoint {checkpoint} takes sensor samples of {encoder.channels} numbers, but the "
+            f"sensor sends {SENSOR_CHANNELS} (force and A-scan)"
         )
-    return found
+    if expert.action_dim != len(ACTION_NAMES):
+        raise ModelError(
+            f"checkpoint {checkpoint} gives {expert.action_dim} actions a step, not the "
+            f"{len(ACTION_NAMES)} that are {', '.join(ACTION_NAMES)}"
+        )
+    report = heads.state_report
+    remark = f"checkpoint {checkpoint} ({report.shape}): {len(report.loaded)} tensors loaded"
+    if report.ignored:
+        remark += f"; not used: {', '.join(report.ignored)}"
+    return encoder, expert, Path(checkpoint).name, [remark]
 
 
-@contextmanager
-def _loading() -> Iterator[None]:
-    """Keep the garbage collector away from what the imports make, now and later.
-
-    Imports are a quarter faster without it, and a full collection over transformers' objects would
-    stop every thread for 150 ms, longer than a period of the action expert.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
+def _update(model: FeatureModel) -> NDArray[np.float32]:
+    """One update with made-up pictures, which makes the model warm."""
+    rows, columns = np.mgrid[0 : 2 * HEIGHT, 0 : 2 * WIDTH]
+    picture = np.stack([rows, columns, rows + columns], axis=-1).astype(np.uint8)
+    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    return model.features([View(name, 0.0, jpeg) for name in VIEWS], DEFAULT_INSTRUCTION)
 
 
-def _warm_features(model: FeatureModel) -> None:
-    black = np.zeros((2 * HEIGHT, 2 * WIDTH, 3), dtype=np.uint8)
-    jpeg = cv2.imencode(".jpg", black)[1].tobytes()
-    model.features([View(name, 0.0, jpeg) for name in VIEWS], DEFAULT_INSTRUCTION)
-
-
-def _warm_policy(model: ActionModel) -> None:
+def _step(model: ActionModel) -> None:
+    """One step with zeros, which makes the model warm."""
     features = np.zeros((1, 1, model.feature_size), dtype=np.float32)
     model.act(features, np.zeros((SENSOR_WINDOW, SENSOR_CHANNELS), dtype=np.float32))

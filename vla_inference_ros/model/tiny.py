@@ -6,19 +6,19 @@ Owns the small sizes, the tokenizer and the seed. What is computed with them is 
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 
 from vla_inference_ros.core.wire import SENSOR_CHANNELS
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
+from vla_inference_ros.model.identity import weights_digest
 from vla_inference_ros.model.interface import ACTION_NAMES, HORIZON, SENSOR_WINDOW
 from vla_inference_ros.model.policy import HeadsPolicy
-from vla_inference_ros.model.qwen import QwenFeatures
+from vla_inference_ros.model.qwen.features import QwenFeatures
 
 SEED = 0
+NAME = f"tiny (random weights, seed {SEED})"
 FEATURE_SIZE = 64
 _SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -33,11 +33,11 @@ _SPECIAL_TOKENS = (
 _WEIGHT_STD = 0.1
 
 
-def tiny_features(device: torch.device) -> QwenFeatures:
+def tiny_features(device: torch.device, precision: str = "float32") -> QwenFeatures:
     """Features from Qwen2.5-VL's classes, small: two vision blocks and two text layers."""
     tokenizer = byte_tokenizer()
     model = vision_language_model(tokenizer)
-    return QwenFeatures(model.to(device), tokenizer, _model_id(model))
+    return QwenFeatures(model, tokenizer, _model_id(model), device, precision)
 
 
 def vision_language_model(tokenizer: Tokenizer) -> nn.Module:
@@ -83,7 +83,15 @@ def vision_language_model(tokenizer: Tokenizer) -> nn.Module:
     return model
 
 
-def tiny_policy(device: torch.device, fusion: str = "concat") -> HeadsPolicy:
+def tiny_policy(
+    device: torch.device, fusion: str = "concat", precision: str = "float32"
+) -> HeadsPolicy:
+    """:func:`tiny_heads` as an action model."""
+    encoder, expert = tiny_heads(fusion)
+    return HeadsPolicy(encoder, expert, _model_id(encoder, expert), device, precision)
+
+
+def tiny_heads(fusion: str = "concat") -> tuple[SensorEncoder, ActionExpert]:
     """A sensor encoder and an action expert of the rig's shapes with few hidden units."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -98,7 +106,7 @@ def tiny_policy(device: torch.device, fusion: str = "concat") -> HeadsPolicy:
             action_dim=len(ACTION_NAMES),
             fusion=fusion,
         )
-    return HeadsPolicy(encoder.to(device), expert.to(device), _model_id(encoder, expert))
+    return encoder, expert
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -113,9 +121,4 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def _model_id(*modules: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for module in modules:
-        for name, tensor in module.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.cpu().numpy().tobytes())
-    return f"tiny (random weights, seed {SEED}) {digest.hexdigest()[:8]}"
+    return f"{NAME} {weights_digest(*modules)}"

@@ -52,6 +52,11 @@ class ActionExpertConfig:
         choices=("concat", "cross_attention", "gated", "none"),
     )
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N")
+    dtype: str = parameter(
+        "auto",
+        "precision of the weights; auto is float32",
+        choices=("auto", "float32", "bfloat16", "float16", "float8"),
+    )
     action_rate: float = parameter(10.0, "chunks per second [Hz]", minimum=0.1, maximum=1000.0)
     vl_reuse: int = parameter(4, "action chunks for one VLM update", minimum=1, maximum=1000)
     min_samples: int = parameter(
@@ -92,16 +97,18 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
         super().__init__("action_expert", ActionExpertConfig, **node_arguments)
         config = self.config
         try:
-            self._model = load_action_model(
+            loaded = load_action_model(
                 config.model,
                 config.checkpoint,
                 config.device,
+                config.dtype,
                 config.fusion_strategy,
                 torch_threads=config.torch_threads,
                 stub_seconds=config.stub_expert_ms / 1000.0,
             )
         except ModelError as error:
             raise StartError(str(error)) from error
+        self._model = loaded.model
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
         self._window = SensorWindow(SENSOR_WINDOW, SENSOR_CHANNELS, SENSOR_RATE)
@@ -117,7 +124,12 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
         self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())
         self._reports_inbox = Inbox(self, StreamReport, "/vla/reports", qos.REPORTS)
         self.add_worker("action expert model", self._work)
-        self.get_logger().info(f"{self._model.model_id}: {config.action_rate:g} chunks per second")
+        banner = (
+            self._model.model_id,
+            *loaded.summary,
+            f"{config.action_rate:g} chunks per second, {config.vl_reuse} for one VLM update",
+        )
+        self.get_logger().info("\n  ".join(banner))
 
     def _work(self, stopping: threading.Event) -> None:
         self._raise_priority()

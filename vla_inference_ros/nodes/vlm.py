@@ -23,6 +23,7 @@ from vla_inference_ros.model.interface import (
     View,
 )
 from vla_inference_ros.model.load import load_feature_model
+from vla_inference_ros.model.picture import HEIGHT, WIDTH
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
@@ -39,7 +40,13 @@ class VlmConfig:
     model: str = parameter(
         "Qwen/Qwen2.5-VL-3B-Instruct", "hub id or local folder of the model, or tiny, or stub"
     )
+    checkpoint: str = parameter("", "file whose weights of the VLM, whole or LoRA, are to be used")
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N")
+    dtype: str = parameter(
+        "auto",
+        "precision of the weights; auto is bfloat16 on a GPU, else float32",
+        choices=("auto", "float32", "bfloat16", "float16", "float8"),
+    )
     instruction: str = parameter(DEFAULT_INSTRUCTION, "prompt until /vla/instruction changes it")
     vl_reuse: int = parameter(4, "action chunks for one VLM update", minimum=1, maximum=1000)
     action_rate: float = parameter(
@@ -83,14 +90,17 @@ class Vlm(VlaNode[VlmConfig]):
         config = self.config
         _check_views(config)
         try:
-            self._model = load_feature_model(
+            loaded = load_feature_model(
                 config.model,
+                config.checkpoint,
                 config.device,
+                config.dtype,
                 torch_threads=config.torch_threads,
                 stub_seconds=config.stub_vl_ms / 1000.0,
             )
         except ModelError as error:
             raise StartError(str(error)) from error
+        self._model = loaded.model
         self._sources: dict[str, list[tuple[Inbox[Any], Callable[[Any], Any]]]] = {}
         self._pictures: dict[str, _Picture] = {}
         self._instruction = config.instruction
@@ -107,10 +117,14 @@ class Vlm(VlaNode[VlmConfig]):
         ):
             self._subscribe(view, compressed, raw)
         self.add_worker("vlm model", self._work)
-        self.get_logger().info(
-            f"{self._model.model_id}: {len(config.views)} views, one update per "
-            f"{config.vl_reuse / config.action_rate:.3f} s, instruction {self._instruction!r}"
+        banner = (
+            self._model.model_id,
+            *loaded.summary,
+            f"{len(config.views)} views of {WIDTH}x{HEIGHT} pixels, one update per "
+            f"{config.vl_reuse / config.action_rate:.3f} s",
+            f"instruction {self._instruction!r}",
         )
+        self.get_logger().info("\n  ".join(banner))
 
     def _subscribe(self, view: str, compressed: str, raw: str) -> None:
         profile = qos.newest(self.config.image_reliability)
