@@ -21,27 +21,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import load
 import numpy as np
+from report import Row, show
 
 _WARM_UP = 5.0  # after the first action, before the measurement [s]
 _START_LIMIT = 60.0  # until the first action [s]
 _DRAIN = 1.0  # for what is on its way when the senders stop [s]
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure of the report; ``limit`` is in words, ``kept`` None where there is none."""
-
-    name: str
-    value: str
-    limit: str = ""
-    kept: bool | None = None
 
 
 class Processes:
@@ -261,11 +251,8 @@ def main() -> int:
         title = "one core busy" if busy else "quiet"
         log = arguments.log / f"realtime_{'busy' if busy else 'quiet'}.log"
         rows = measure(arguments.seconds, busy, log)
-        print(f"\n{title}, {arguments.seconds:g} s, {os.cpu_count()} cores (output: {log})")
-        for row in rows:
-            mark = {None: "", True: "ok", False: "MISSED"}[row.kept]
-            print(f"  {row.name:<42}{row.value:>20}   {row.limit:<16}{mark}", flush=True)
-            kept = kept and row.kept is not False
+        title = f"{title}, {arguments.seconds:g} s, {os.cpu_count()} cores (output: {log})"
+        kept = show(title, rows) and kept
     return 0 if kept else 1
 
 
