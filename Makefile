@@ -2,7 +2,7 @@
 #
 #   make demo [DURATION=20]   the main job against simulated senders; Ctrl+C, or DURATION, stops it
 #   make test                 linters and all tests
-#   make bench                rate, jitter, losses and CPU at full rate; a few minutes
+#   make bench                rate, jitter, losses and CPU at full rate; the model's speed; 6 minutes
 #   make setup                only the environment and the package
 #   make clean                remove the environments and what was built
 #
@@ -39,8 +39,9 @@ lint: setup $(venv)/.test-tools
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 
-bench: setup
+bench: setup $(venv)/.test-tools
 	$(bin)/python bench/realtime.py
+	$(bin)/python bench/model.py
 
 clean:
 	rm -rf .venv .venv-jazzy build install log *.egg-info

@@ -12,107 +12,40 @@ limit is not kept.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import cost
 import numpy as np
 import reference
 import torch
-from numpy.typing import NDArray
 from report import Row, show
+from timing import by_turns, median, ratio_row, times_row
+from update import TARGET_CAPABILITY, Feature, as_views, updates
 
 from vla_inference_ros.core.wire import SENSOR_CHANNELS
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
-from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, SENSOR_WINDOW, VIEWS, View
+from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
 from vla_inference_ros.model.policy import HeadsPolicy
-from vla_inference_ros.model.qwen.features import QwenFeatures
 from vla_inference_ros.model.qwen.patches import (
     PATCH_SIZE,
     PATCHES_PER_VIEW,
     PatchWriter,
-    write_patches,
 )
-from vla_inference_ros.model.qwen.prompt import tokenise
-from vla_inference_ros.model.tiny import byte_tokenizer
 
 _PICTURE_RUNS, _EXPERT_RUNS, _WARM_UP = 40, 100, 3
 _REUSE = 4  # expert steps for one VLM update
-_TARGET_CAPABILITY = (9, 0)  # of a GPU that the absolute targets are for
-
-Timings = dict[str, list[float]]
-Feature = NDArray[np.float32]
-
-
-def by_turns(paths: dict[str, Callable[[], Any]], runs: int, warm_up: int) -> Timings:
-    """Seconds of each call of each path, which take turns."""
-    taken: Timings = {name: [] for name in paths}
-    for run in range(warm_up + runs):
-        for name, path in paths.items():
-            began = time.perf_counter()
-            path()
-            if run >= warm_up:
-                taken[name].append(time.perf_counter() - began)
-    return taken
-
-
-def _median(seconds: list[float]) -> float:
-    return float(np.median(seconds))
-
-
-def _times(name: str, seconds: list[float]) -> Row:
-    worst = "p99" if len(seconds) >= 20 else "max"
-    value = f"{_median(seconds) * 1e3:.2f} / {np.percentile(seconds, 99) * 1e3:.2f}"
-    return Row(f"{name}, median / {worst} [ms]", value)
-
-
-def _ratio(name: str, taken: Timings, ours: str, limit: float | None = None) -> Row:
-    ratio = _median(taken["reference"]) / _median(taken[ours])
-    if limit is None:
-        return Row(name, f"{ratio:.2f}")
-    return Row(name, f"{ratio:.2f}", f">= {limit:g}", ratio >= limit)
-
-
-class PeakMemory:
-    """The most memory in use since the last ``start``, the device's or this process's [GB]."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-
-    def start(self) -> None:
-        """Forget what was used before."""
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(self._device)
-        else:
-            with suppress(OSError):  # then the figure is since the process began
-                Path("/proc/self/clear_refs").write_text("5")
-
-    def read(self) -> float:
-        """The figure; of a GPU what torch has reserved, graphs included."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_reserved(self._device) / 1e9
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
 
 
 def pictures(photographs: list[bytes]) -> list[Row]:
     """Five JPEGs to what the vision encoder's first product reads."""
     processor = reference.reference_processor()
     out = np.empty((len(photographs), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
-
     writer = PatchWriter(torch.get_num_threads())
-    views = [View(name, 0.0, jpeg) for name, jpeg in zip(VIEWS, photographs, strict=True)]
 
     def ours() -> torch.Tensor:
-        for _ in writer.write(views, list(out)):
+        for _ in writer.write(as_views(photographs), list(out)):
             pass
         return torch.from_numpy(out).float()
 
@@ -124,141 +57,8 @@ def pictures(photographs: list[bytes]) -> list[Row]:
     size = sum(map(len, photographs)) / len(photographs) / 1e3
     return [
         Row("photographs of 1280x720", f"{len(photographs)} of {size:.0f} kB"),
-        *(_times(name, seconds) for name, seconds in taken.items()),
-        _ratio("reference over ours", taken, "ours", 5.0),
-    ]
-
-
-class Updates:
-    """The VLM update of both paths with the same random weights."""
-
-    def __init__(self, device: torch.device, blocks: int, layers: int, dtype: torch.dtype) -> None:
-        self.depths = blocks, layers
-        self._device, self._dtype = device, dtype
-        self._model = reference.build_qwen("full", blocks, layers, dtype=dtype, device=device)
-        self._tokenizer = byte_tokenizer()
-        self._processor = reference.reference_processor()
-
-    def reference(self, photographs: list[bytes]) -> Feature:
-        """The plain script's update."""
-        pixels, grid = reference.reference_pixels(photographs, self._processor)
-        return self._forward(pixels, grid)
-
-    def same_pixels(self, photographs: list[bytes]) -> Feature:
-        """The plain script's model with our pixels."""
-        patches = np.empty((len(photographs), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
-        for jpeg, out in zip(photographs, patches, strict=True):
-            write_patches(View("", 0.0, jpeg), out)
-        grid = torch.tensor([[1, *cost.GRID]] * len(photographs))
-        return self._forward(reference.pixels_of(patches.reshape(-1, PATCH_SIZE)), grid)
-
-    def _forward(self, pixels: torch.Tensor, grid: torch.Tensor) -> Feature:
-        ids = reference.reference_input_ids(self._tokenizer, DEFAULT_INSTRUCTION, grid)
-        feature: Feature = (
-            reference.reference_feature(self._model, ids, pixels, grid).float().cpu().numpy()
-        )
-        return feature
-
-    def features(self) -> QwenFeatures:
-        """Ours. On a GPU the reference's model makes room for it."""
-        if self._device.type == "cuda":
-            self._model.cpu()
-        precision = str(self._dtype).removeprefix("torch.")
-        return QwenFeatures(self._model.model, self._tokenizer, "", self._device, precision)
-
-    def tokens(self) -> int:
-        """Tokens of the prompt."""
-        return len(tokenise(self._tokenizer, DEFAULT_INSTRUCTION, len(VIEWS)).ids)
-
-
-def _new_views(photographs: list[bytes], run: int) -> list[View]:
-    """Pictures that differ from the last run's, so that none is kept from it."""
-    turned = photographs[run % len(photographs) :] + photographs[: run % len(photographs)]
-    return [View(name, 0.0, jpeg) for name, jpeg in zip(VIEWS, turned, strict=True)]
-
-
-def updates(
-    photographs: list[bytes], device: torch.device, blocks: int, layers: int, runs: int
-) -> list[Row]:
-    """A VLM update from five JPEGs to the feature."""
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    pair = Updates(device, blocks, layers, dtype)
-    memory = PeakMemory(device)
-    count = iter(range(1_000_000))
-
-    def of_reference() -> Feature:
-        return pair.reference([bytes(v.picture) for v in _new_views(photographs, next(count))])
-
-    memory.start()
-    taken = by_turns({"reference": of_reference}, runs, 1)
-    reference_peak = memory.read()
-    expected, same = pair.reference(photographs), pair.same_pixels(photographs)
-    memory.start()
-    ours = pair.features()
-    model_views = [View(name, 0.0, jpeg) for name, jpeg in zip(VIEWS, photographs, strict=True)]
-    found = ours.features(model_views, DEFAULT_INSTRUCTION)
-    taken |= by_turns(
-        {"ours": lambda: ours.features(_new_views(photographs, next(count)), DEFAULT_INSTRUCTION)},
-        runs,
-        1,
-    )
-    our_peak = memory.read()
-    difference = float(np.abs(found - same).max())
-    cosine = float((found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected))
-    exact = dtype == torch.float32
-    return [
-        Row("weights", f"{str(dtype)[6:]}, {blocks} blocks, {layers} layers"),
-        *(_times(name, seconds) for name, seconds in taken.items()),
-        _ratio("reference over ours", taken, "ours", 1.0),
-        Row(
-            "largest difference, same pixels",
-            f"{difference:.1e}",
-            "<= 1e-4" if exact else "",
-            difference <= 1e-4 if exact else None,
-        ),
-        Row("cosine, each with its own pixels", f"{cosine:.5f}", ">= 0.999", cosine >= 0.999),
-        Row("peak memory, reference / ours [GB]", f"{reference_peak:.2f} / {our_peak:.2f}"),
-        *_depth(taken, pair, device, dtype),
-        *_gpu_targets(taken["ours"], our_peak, device),
-    ]
-
-
-def _depth(taken: Timings, pair: Updates, device: torch.device, dtype: torch.dtype) -> list[Row]:
-    """The floor that the matmul rate sets, and what full depth would take by operations."""
-    tokens, (blocks, layers) = pair.tokens(), pair.depths
-    body = cost.vision_flops(blocks) + cost.text_flops(layers, tokens)
-    head = {"reference": cost.lm_head_flops(tokens), "ours": 0}
-    rate = cost.measured_matmul_rate(dtype, device)
-    rows = [Row("matmul rate [TFLOP/s]", f"{rate / 1e12:.3f}")]
-    for name, seconds in taken.items():
-        floor = (body + head[name]) / rate
-        value = f"{floor * 1e3:.1f}, {_median(seconds) / floor:.2f}"
-        rows.append(Row(f"{name}: floor [ms], time over it", value))
-    if blocks == cost.VISION_BLOCKS:
-        return rows
-    # The head does not grow with the depth, so its time, as at the matmul rate, is kept apart.
-    whole = cost.vision_flops(cost.VISION_BLOCKS) + cost.text_flops(cost.TEXT_LAYERS, tokens)
-    full = {
-        name: (_median(seconds) - head[name] / rate) * whole / body + head[name] / rate
-        for name, seconds in taken.items()
-    }
-    ratio = full["reference"] / full["ours"]
-    value = f"{full['reference']:.1f} / {full['ours']:.1f}"
-    return [
-        *rows,
-        Row("full depth by operations, reference / ours [s]", value),
-        Row("  reference over ours", f"{ratio:.2f}", ">= 1", ratio >= 1),
-    ]
-
-
-def _gpu_targets(seconds: list[float], peak: float, device: torch.device) -> list[Row]:
-    if device.type != "cuda":
-        return [Row("on a GPU: 60 ms, 8 GB", "not measured")]
-    median = _median(seconds) * 1e3
-    capable = torch.cuda.get_device_capability(device) >= _TARGET_CAPABILITY
-    return [
-        Row("VLM update [ms]", f"{median:.1f}", "<= 60", median <= 60 if capable else None),
-        Row("GPU memory of ours [GB]", f"{peak:.2f}", "<= 8", peak <= 8),
+        *(times_row(name, seconds) for name, seconds in taken.items()),
+        ratio_row("reference over ours", taken, "ours", 5.0),
     ]
 
 
@@ -297,11 +97,11 @@ def expert_steps(device: torch.device) -> list[Row]:
     bandwidth = cost.measured_bandwidth(device)
     floor = cost.fused_expert_bytes(encoder, expert) / bandwidth
     rows = [
-        *(_times(name, seconds) for name, seconds in taken.items()),
+        *(times_row(name, seconds) for name, seconds in taken.items()),
         Row("memory bandwidth [GB/s]", f"{bandwidth / 1e9:.1f}"),
         Row(
             "float32: floor [ms], time over it",
-            f"{floor * 1e3:.2f}, {_median(taken['float32']) / floor:.2f}",
+            f"{floor * 1e3:.2f}, {median(taken['float32']) / floor:.2f}",
         ),
     ]
     for name in precisions:
@@ -310,7 +110,7 @@ def expert_steps(device: torch.device) -> list[Row]:
             for ours, plain in zip(chunks[name], chunks["reference"], strict=True)
         )
         exact = name == "float32"
-        rows.append(_ratio(f"reference over {name}", taken, name, 1.25 if exact else None))
+        rows.append(ratio_row(f"reference over {name}", taken, name, 1.25 if exact else None))
         rows.append(
             Row(
                 "  largest difference of an action",
@@ -325,9 +125,9 @@ def expert_steps(device: torch.device) -> list[Row]:
 def _expert_target(seconds: list[float], device: torch.device) -> list[Row]:
     if device.type != "cuda":
         return [Row("on a GPU: 2 ms", "not measured")]
-    median = _median(seconds) * 1e3
-    capable = torch.cuda.get_device_capability(device) >= _TARGET_CAPABILITY
-    return [Row("expert step [ms]", f"{median:.2f}", "<= 2", median <= 2 if capable else None)]
+    typical = median(seconds) * 1e3
+    capable = torch.cuda.get_device_capability(device) >= TARGET_CAPABILITY
+    return [Row("expert step [ms]", f"{typical:.2f}", "<= 2", typical <= 2 if capable else None)]
 
 
 def main() -> int:

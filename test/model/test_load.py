@@ -4,11 +4,15 @@ import gc
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from parity import PARITY
+from trained import save_checkpoint, save_model
 
+from vla_inference_ros.model.heads import FUSIONS, ActionExpert
 from vla_inference_ros.model.interface import (
     DEFAULT_INSTRUCTION,
     ActionModel,
@@ -17,6 +21,7 @@ from vla_inference_ros.model.interface import (
     View,
 )
 from vla_inference_ros.model.load import Loaded, load_action_model, load_feature_model
+from vla_inference_ros.model.tiny import tiny_heads
 
 HUB_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 
@@ -145,3 +150,111 @@ def test_the_policy_alone_needs_no_transformers() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("trained") / "qwen")
+
+
+def test_a_folder_is_loaded_and_named_by_its_weights(folder: Path, views: list[View]) -> None:
+    loaded = features_of(str(folder))
+    assert re.fullmatch(rf"{folder} [0-9a-f]{{8}}", loaded.model.model_id)
+    expected = features_of("tiny").model.features(views, DEFAULT_INSTRUCTION)
+    found = loaded.model.features(views, DEFAULT_INSTRUCTION)
+    np.testing.assert_array_equal(found, expected)  # it holds tiny's weights
+
+
+def test_a_full_checkpoint_changes_the_features_and_their_name(
+    folder: Path, tmp_path: Path, views: list[View]
+) -> None:
+    plain = features_of(str(folder))
+    checkpoint = save_checkpoint(tmp_path / "best.pt")
+    adapted = features_of(str(folder), checkpoint=str(checkpoint))
+    assert adapted.summary[1:] == (
+        f"checkpoint {checkpoint}: LoRA of rank 16 merged into 1 layers",
+    )
+    assert adapted.model.model_id.split()[0] == str(folder)
+    assert adapted.model.model_id != plain.model.model_id
+    change = adapted.model.features(views, "go") - plain.model.features(views, "go")
+    assert np.abs(change).max() > 1e-3
+
+
+def test_a_checkpoint_of_the_heads_alone_leaves_the_features(folder: Path, tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "best.pt", lora=False)
+    loaded = features_of(str(folder), checkpoint=str(checkpoint))
+    assert loaded.model.model_id == features_of(str(folder)).model.model_id
+    assert loaded.summary[1:] == (
+        f"checkpoint {checkpoint} leaves the model's weights as they are",
+    )
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_policy_of_a_checkpoint_is_that_of_its_weights(fusion: str, tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(tmp_path / "best.pt", fusion=fusion)
+    loaded = policy_of(HUB_MODEL, checkpoint=str(checkpoint), fusion_strategy=fusion)
+    assert re.fullmatch(r"best\.pt [0-9a-f]{8}", loaded.model.model_id)
+    assert loaded.summary[1] == f"window 65 x 1026, fusion {fusion}, chunk 8 x 7"
+    assert f"checkpoint {checkpoint} (full): " in loaded.summary[2]
+    assert loaded.summary[2].endswith("tensors loaded; not used: epoch, vl_model.* (2 tensors)")
+    random = np.random.default_rng(0)
+    features = random.normal(size=(1, 1, 64)).astype(np.float32)
+    window = random.normal(size=(65, 1026)).astype(np.float32)
+    tiny = policy_of("tiny", fusion_strategy=fusion).model
+    np.testing.assert_array_equal(
+        loaded.model.act(features, window).actions, tiny.act(features, window).actions
+    )
+
+
+def test_a_checkpoint_of_another_fusion_is_refused(tmp_path: Path) -> None:
+    checkpoint = str(save_checkpoint(tmp_path / "best.pt", fusion="gated"))
+    with pytest.raises(ModelError, match=r"'concat', but .* are those of 'gated'"):
+        policy_of(HUB_MODEL, checkpoint=checkpoint)
+
+
+def test_a_checkpoint_for_other_sensors_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"takes sensor samples of 17 numbers, .* sends 1026"):
+        policy_of(HUB_MODEL, checkpoint=str(PARITY / "concat_stage1_T65.pt"))
+
+
+def test_a_checkpoint_for_another_robot_is_refused(tmp_path: Path) -> None:
+    encoder, _ = tiny_heads()
+    expert = ActionExpert(vl_dim=64, sensor_dim=96, hidden=64, horizon=8, action_dim=6)
+    parts = {"sensor_encoder": encoder.state_dict(), "action_expert": expert.state_dict()}
+    torch.save(parts, tmp_path / "six.pt")
+    with pytest.raises(ModelError, match="gives 6 actions a step, not the 7 that are joint_1"):
+        policy_of(HUB_MODEL, checkpoint=str(tmp_path / "six.pt"))
+
+
+def test_a_missing_checkpoint_is_named(folder: Path) -> None:
+    for load, model in ((features_of, str(folder)), (policy_of, HUB_MODEL)):
+        with pytest.raises(ModelError, match=r"checkpoint /no/best\.pt does not exist"):
+            load(model, checkpoint="/no/best.pt")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory: free some"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: free some"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
+    with pytest.raises(ModelError, match=message):
+        features_of("tiny")
+
+
+def test_a_lack_of_gpu_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1.5e9, 24e9))
+    with pytest.raises(ModelError, match=r"out of GPU memory: 1\.5 of 24\.0 GB are free"):
+        features_of("tiny")

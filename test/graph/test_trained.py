@@ -1,0 +1,104 @@
+"""Trained weights from a folder and a file, in real node processes."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from harness import Listener, failed_start, running
+from sensor_msgs.msg import CompressedImage
+from trained import save_checkpoint, save_model
+
+from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
+from vla_inference_ros.model.load import load_action_model, load_feature_model
+from vla_inference_ros.msg import ActionChunk, SensorBatch, VLFeatures
+
+SAMPLES = 65
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("trained") / "qwen")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model: Path) -> Path:
+    return save_checkpoint(model.parent / "best.pt", fusion="gated")
+
+
+def test_the_vlm_takes_a_folder_and_its_lora(
+    model: Path, checkpoint: Path, listener: Listener
+) -> None:
+    published = listener.listen(VLFeatures, "/vla/features")
+    with running(
+        "vlm", model=str(model), checkpoint=str(checkpoint), device="cpu", views=["View1"],
+        compressed_topics=["/left"], raw_topics=[""],
+    ) as node:  # fmt: skip
+        picture = cv2.imencode(".jpg", np.full((720, 1280, 3), 90, np.uint8))[1].tobytes()
+        image = CompressedImage(header=header(1.7e9), format="jpeg", data=array("B", picture))
+        listener.deliver(image, "/left")
+        listener.spin_until(lambda: bool(published))
+        expected = load_feature_model(
+            str(model), str(checkpoint), "cpu", "auto", torch_threads=1, stub_seconds=0.0
+        )
+        assert published[0].model_id == expected.model.model_id
+        for line in (expected.model.model_id, *expected.summary):
+            node.wait_until_said(line)
+        node.wait_until_said("1 views of 640x360 pixels, one update per 0.400 s")
+        assert node.stop() == 0
+
+
+def test_the_expert_takes_a_checkpoint(checkpoint: Path, listener: Listener) -> None:
+    chunks = listener.listen(ActionChunk, "/vla/actions")
+    with running(
+        "action_expert", checkpoint=str(checkpoint), fusion_strategy="gated", device="cpu"
+    ) as node:
+        random = np.random.default_rng(0)
+        features = random.normal(size=(1, 1, 64)).astype(np.float32)
+        window = random.normal(size=(SAMPLES, 1 + ASCAN_LENGTH)).astype(np.float32)
+        stamps = [time_message(1.7e9 + slot / SENSOR_RATE) for slot in range(SAMPLES)]
+        listener.deliver(
+            VLFeatures(update_id=1, shape=features.shape, data=array("f", features.tobytes())),
+            "/vla/features",
+        )
+        listener.deliver(
+            SensorBatch(
+                stamps=stamps,
+                force=array("f", window[:, 0].tobytes()),
+                ascan_length=ASCAN_LENGTH,
+                ascan=array("f", window[:, 1:].tobytes()),
+            ),
+            "/sensor/samples",
+        )
+        listener.spin_until(lambda: bool(chunks))
+        expected = load_action_model(
+            "trained", str(checkpoint), "cpu", "auto", "gated", torch_threads=1, stub_seconds=0.0
+        )
+        assert re.fullmatch(r"best\.pt [0-9a-f]{8}", chunks[0].model_id)
+        assert chunks[0].model_id == expected.model.model_id
+        actions = np.array(chunks[0].actions, np.float32).reshape(8, 7)
+        np.testing.assert_array_equal(actions, expected.model.act(features, window).actions)
+        for line in (expected.model.model_id, *expected.summary):
+            node.wait_until_said(line)
+        node.wait_until_said("10 chunks per second, 4 for one VLM update")
+
+
+def test_what_cannot_be_loaded_ends_a_node_with_the_reason(model: Path, checkpoint: Path) -> None:
+    assert "checkpoint is empty, but model:=Qwen/Qwen2.5-VL-3B-Instruct needs" in failed_start(
+        "action_expert"
+    )
+    assert "checkpoint /no/best.pt does not exist" in failed_start(
+        "action_expert", checkpoint="/no/best.pt"
+    )
+    assert "'concat', but the action expert's keys and sizes are those of 'gated'" in failed_start(
+        "action_expert", checkpoint=str(checkpoint)
+    )
+    assert "model /no/folder is no folder" in failed_start("vlm", model="/no/folder")
+    assert "dtype float8 is for GPUs, not cpu" in failed_start(
+        "vlm", model=str(model), device="cpu", dtype="float8"
+    )
