@@ -27,7 +27,9 @@ EXECUTABLES = {*graph.NODES, *graph.SIM_NODES, "vla-launch"}
 # Modules whose packages are called otherwise: by rosdep, by pip.
 NAMES = {
     "cv2": ("python3-opencv", "opencv-python-headless"),
+    "huggingface_hub": ("python3-transformers-pip", "transformers"),  # comes with it
     "numpy": ("python3-numpy", "numpy"),
+    "safetensors": ("python3-transformers-pip", "transformers"),  # comes with it
     "tokenizers": ("python3-transformers-pip", "transformers"),  # comes with it
     "torch": ("python3-pytorch-pip", "torch"),
     "transformers": ("python3-transformers-pip", "transformers"),

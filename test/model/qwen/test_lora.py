@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from parity import PARITY
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from torch import Tensor
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VLForConditionalGeneration,
@@ -22,6 +21,7 @@ from vla_inference_ros.model.interface import ModelError
 from vla_inference_ros.model.qwen.lora import merge_vl_state
 from vla_inference_ros.model.tiny import byte_tokenizer, vision_language_model
 
+peft = pytest.importorskip("peft", reason="the merge is compared with peft's own")
 BASE: Any = vision_language_model(byte_tokenizer())
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 LAYER = "language_model.layers.0.self_attn.q_proj"
@@ -49,7 +49,9 @@ def adapted(model: Any, **options: Any) -> Any:
     """The model under PEFT as the training code sets it up, with random adapters."""
     settings = {"r": 16, "lora_alpha": 32, "target_modules": ATTENTION, "lora_dropout": 0.05}
     torch.manual_seed(2)
-    return get_peft_model(model, LoraConfig(**{**settings, "init_lora_weights": False, **options}))
+    return peft.get_peft_model(
+        model, peft.LoraConfig(**{**settings, "init_lora_weights": False, **options})
+    )
 
 
 def merged_by_peft(peft_model: Any) -> State:
@@ -139,7 +141,7 @@ def test_lora_alone(model: Any, names: Callable[[State], State], whole_state: bo
         state = {name: part for name, part in trained.state_dict().items() if "lora_" in name}
         assert any(".lora_A.default." in name for name in state)
     else:
-        state = get_peft_model_state_dict(trained)
+        state = peft.get_peft_model_state_dict(trained)
         assert any(name.endswith(".lora_A.weight") for name in state)
     report = merge_vl_state(model, names(state))
     assert_holds(model, merged_by_peft(trained))
@@ -255,7 +257,7 @@ def test_what_is_more_than_lora_is_refused(
 
 def test_two_adapters_are_refused(refused: Callable[[State], str]) -> None:
     trained = adapted(another())
-    trained.add_adapter("second", LoraConfig(r=4, target_modules=ATTENTION))
+    trained.add_adapter("second", peft.LoraConfig(r=4, target_modules=ATTENTION))
     assert "2 LoRA adapters (default, second): save only one" in refused(state_of(trained))
 
 
