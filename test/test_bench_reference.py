@@ -88,6 +88,22 @@ def test_feature_is_that_of_our_model(jpegs: list[bytes]) -> None:
     np.testing.assert_allclose(feature.numpy(), expected, atol=1e-4, rtol=0)
 
 
+def test_our_pictures_give_the_feature_of_the_plain_script() -> None:
+    """Of photographs: ours skip a temporary JPEG and a resize, which must not matter."""
+    tiny: Any = vision_language_model(TOKENIZER)
+    whole = Qwen2_5_VLForConditionalGeneration(tiny.config).eval()
+    whole.model.load_state_dict(tiny.state_dict())
+    ours = QwenFeatures(tiny, TOKENIZER, "")
+    processor = reference.reference_processor()
+    for jpeg in reference.photographs(len(reference.PHOTOGRAPHS)):
+        pixel_values, grid = reference.reference_pixels([jpeg], processor)
+        input_ids = reference.reference_input_ids(TOKENIZER, DEFAULT_INSTRUCTION, grid)
+        expected = reference.reference_feature(whole, input_ids, pixel_values, grid).numpy().ravel()
+        found = ours.features([View("View1", 0.0, jpeg)], DEFAULT_INSTRUCTION).ravel()
+        cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+        assert cosine >= 0.999
+
+
 def test_chunk_is_that_of_our_policy() -> None:
     encoder, expert = tiny_heads()
     random = np.random.default_rng(0)
