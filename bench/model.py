@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 
 import cost
+import cv2
 import numpy as np
 import reference
 import torch
@@ -42,16 +43,22 @@ def pictures(photographs: list[bytes]) -> list[Row]:
     """Five JPEGs to what the vision encoder's first product reads."""
     processor = reference.reference_processor()
     out = np.empty((len(photographs), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
-    writer = PatchWriter(torch.get_num_threads())
+    writer = PatchWriter(min(len(photographs), os.cpu_count() or 1))  # as the features have it
+    halves = [np.frombuffer(jpeg, dtype=np.uint8) for jpeg in photographs]
 
     def ours() -> torch.Tensor:
         for _ in writer.write(as_views(photographs), list(out)):
             pass
         return torch.from_numpy(out).float()
 
+    def decode() -> None:
+        for jpeg in halves:
+            cv2.imdecode(jpeg, cv2.IMREAD_REDUCED_COLOR_2)
+
     paths = {
         "reference": lambda: reference.reference_pixels(photographs, processor),
         "ours": ours,
+        "half-size decoding alone, one thread": decode,
     }
     taken = by_turns(paths, _PICTURE_RUNS, _WARM_UP)
     size = sum(map(len, photographs)) / len(photographs) / 1e3
@@ -77,6 +84,8 @@ def expert_steps(device: torch.device) -> list[Row]:
     features = random.normal(size=(_EXPERT_RUNS, 1, 1, 2048)).astype(np.float32)
     windows = random.normal(size=(_EXPERT_RUNS, SENSOR_WINDOW, SENSOR_CHANNELS)).astype(np.float32)
     precisions = ["float32", "float16", "bfloat16"]
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9):
+        precisions.append("float8")
     policies = {name: HeadsPolicy(encoder, expert, "", device, name) for name in precisions}
     chunks: dict[str, list[Feature]] = {name: [] for name in ("reference", *precisions)}
 
@@ -99,12 +108,11 @@ def expert_steps(device: torch.device) -> list[Row]:
     rows = [
         *(times_row(name, seconds) for name, seconds in taken.items()),
         Row("memory bandwidth [GB/s]", f"{bandwidth / 1e9:.1f}"),
-        Row(
-            "float32: floor [ms], time over it",
-            f"{floor * 1e3:.2f}, {median(taken['float32']) / floor:.2f}",
-        ),
+        Row("weights read a step, plain / ours [MB]", _megabytes(encoder, expert)),
     ]
-    for name in precisions:
+    for name, share in zip(precisions, (1.0, 0.5, 0.5, 0.25), strict=False):
+        value = f"{share * floor * 1e3:.2f}, {median(taken[name]) / (share * floor):.2f}"
+        rows.append(Row(f"{name}: floor [ms], time over it", value))
         error = max(
             float(np.abs(ours - plain).max())
             for ours, plain in zip(chunks[name], chunks["reference"], strict=True)
@@ -120,6 +128,11 @@ def expert_steps(device: torch.device) -> list[Row]:
             )
         )
     return [*rows, *_expert_target(taken["float32"], device)]
+
+
+def _megabytes(encoder: SensorEncoder, expert: ActionExpert) -> str:
+    plain = cost.expert_bytes(encoder, expert)
+    return f"{plain / 1e6:.0f} / {cost.fused_expert_bytes(encoder, expert) / 1e6:.0f}"
 
 
 def _expert_target(seconds: list[float], device: torch.device) -> list[Row]:
@@ -141,6 +154,7 @@ def main() -> int:
     device = torch.device(arguments.device)
     on_gpu = device.type == "cuda"
     torch.set_num_threads(arguments.threads)
+    torch.backends.cudnn.allow_tf32 = False  # both paths in float32 where they say so
     layers = arguments.layers or (cost.TEXT_LAYERS if on_gpu else 3)
     blocks = cost.VISION_BLOCKS if layers == cost.TEXT_LAYERS else layers
     runs = arguments.updates or (30 if on_gpu else 3)

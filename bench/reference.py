@@ -144,11 +144,11 @@ def reference_chunk(
 ) -> ActionSteps:
     """One chunk from vl_tokens (1, S, V) and a window (T, C), by the modules as they are.
 
-    Both modules are in eval mode (this sees to it) and, like ``vl_tokens``, on one device in one
-    dtype; the result is on the host.
+    Both modules are in eval mode and, like ``vl_tokens``, on one device in one dtype; the result is
+    on the host.
     """
     samples = torch.tensor(window).unsqueeze(0).to(vl_tokens)
-    actions, delta = expert.eval()(vl_tokens, encoder.eval()(samples))
+    actions, delta = expert(vl_tokens, encoder(samples))
     return ActionSteps(actions[0].float().cpu().numpy(), delta[0].float().cpu().numpy())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import cost
 import numpy as np
@@ -26,10 +27,17 @@ Feature = NDArray[np.float32]
 class Updates:
     """The VLM update of both paths with the same random weights."""
 
-    def __init__(self, device: torch.device, blocks: int, layers: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        blocks: int,
+        layers: int,
+        dtype: torch.dtype,
+        width: Literal["full", "small"],
+    ) -> None:
         self.depths = blocks, layers
         self._device, self._dtype = device, dtype
-        self._model = reference.build_qwen("full", blocks, layers, dtype=dtype, device=device)
+        self._model = reference.build_qwen(width, blocks, layers, dtype=dtype, device=device)
         self._tokenizer = byte_tokenizer()
         self._processor = reference.reference_processor()
 
@@ -53,10 +61,12 @@ class Updates:
         )
         return feature
 
+    def make_room(self) -> None:
+        """Take the reference's model off the GPU."""
+        self._model.cpu()
+
     def features(self) -> QwenFeatures:
-        """Ours. On a GPU the reference's model makes room for it."""
-        if self._device.type == "cuda":
-            self._model.cpu()
+        """Ours, made from the same model."""
         precision = str(self._dtype).removeprefix("torch.")
         return QwenFeatures(self._model.model, self._tokenizer, "", self._device, precision)
 
@@ -66,11 +76,16 @@ class Updates:
 
 
 def updates(
-    photographs: list[bytes], device: torch.device, blocks: int, layers: int, runs: int
+    photographs: list[bytes],
+    device: torch.device,
+    blocks: int,
+    layers: int,
+    runs: int,
+    width: Literal["full", "small"] = "full",
 ) -> list[Row]:
     """A VLM update from five JPEGs to the feature, each with pictures that are new."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    pair, memory = Updates(device, blocks, layers, dtype), PeakMemory(device)
+    pair, memory = Updates(device, blocks, layers, dtype, width), PeakMemory(device)
     count = itertools.count(1)
     memory.start()
     expected = pair.reference(photographs)
@@ -81,6 +96,7 @@ def updates(
     if device.type == "cuda":  # which has no room for both
         taken = by_turns(paths, runs, 1)
         paths.clear()
+        pair.make_room()
     memory.start()
     ours = pair.features()
     found = ours.features(as_views(photographs), DEFAULT_INSTRUCTION)

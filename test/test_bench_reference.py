@@ -106,6 +106,8 @@ def test_our_pictures_give_the_feature_of_the_plain_script() -> None:
 
 def test_chunk_is_that_of_our_policy() -> None:
     encoder, expert = tiny_heads()
+    encoder.eval()
+    expert.eval()
     random = np.random.default_rng(0)
     features = random.standard_normal((1, 1, expert.vl_dim), dtype=np.float32)
     window = random.standard_normal((SENSOR_WINDOW, SENSOR_CHANNELS), dtype=np.float32)

@@ -17,6 +17,7 @@ DEFAULTS = {
     "fusion_strategy": "concat",
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
     "device": "auto",
+    "dtype": "auto",
     "instruction": "Perform needle insertion into the eye",
     "vl_reuse": "4",
     "action_rate": "10.0",

@@ -104,6 +104,12 @@ ARGUMENTS = (
         targets=(("vlm", "device"), ("action_expert", "device")),
     ),
     Argument(
+        "dtype",
+        "auto",
+        "precision of the weights: auto, float32, bfloat16, float16 or float8",
+        targets=(("vlm", "dtype"), ("action_expert", "dtype")),
+    ),
+    Argument(
         "instruction",
         "Perform needle insertion into the eye",
         "the prompt; /vla/instruction changes it while running",

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from harness import Listener, failed_start, running
 from sensor_msgs.msg import CompressedImage
+from small_qwen import closed_port
 from trained import save_checkpoint, save_model
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
+from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, View
 from vla_inference_ros.model.load import load_action_model, load_feature_model
 from vla_inference_ros.msg import ActionChunk, SensorBatch, VLFeatures
 
@@ -47,6 +49,8 @@ def test_the_vlm_takes_a_folder_and_its_lora(
             str(model), str(checkpoint), "cpu", "auto", torch_threads=1, stub_seconds=0.0
         )
         assert published[0].model_id == expected.model.model_id
+        feature = expected.model.features([View("View1", 0.0, picture)], DEFAULT_INSTRUCTION)
+        np.testing.assert_allclose(published[0].data, feature.ravel(), atol=1e-6)
         for line in (expected.model.model_id, *expected.summary):
             node.wait_until_said(line)
         node.wait_until_said("1 views of 640x360 pixels, one update per 0.400 s")
@@ -79,13 +83,23 @@ def test_the_expert_takes_a_checkpoint(checkpoint: Path, listener: Listener) -> 
         expected = load_action_model(
             "trained", str(checkpoint), "cpu", "auto", "gated", torch_threads=1, stub_seconds=0.0
         )
-        assert re.fullmatch(r"best\.pt [0-9a-f]{8}", chunks[0].model_id)
+        assert re.fullmatch(r"best\.pt [0-9a-f]{8} float32", chunks[0].model_id)
         assert chunks[0].model_id == expected.model.model_id
         actions = np.array(chunks[0].actions, np.float32).reshape(8, 7)
         np.testing.assert_array_equal(actions, expected.model.act(features, window).actions)
         for line in (expected.model.model_id, *expected.summary):
             node.wait_until_said(line)
         node.wait_until_said("10 chunks per second, 4 for one VLM update")
+
+
+def test_without_a_network_a_hub_model_ends_the_node_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    said = failed_start("vlm", device="cpu")
+    assert "model Qwen/Qwen2.5-VL-3B-Instruct is not in the local cache" in said
+    assert "no network?" in said
 
 
 def test_what_cannot_be_loaded_ends_a_node_with_the_reason(model: Path, checkpoint: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from parity import NAMES, PARITY, fusion_of
 from torch import Tensor, nn
 
 from vla_inference_ros.model.affine import Affine
+from vla_inference_ros.model.checkpoint import load_policy_heads
 from vla_inference_ros.model.fused import FusedHeads
 from vla_inference_ros.model.fusion import fuse
 from vla_inference_ros.model.heads import FUSIONS, ActionExpert, SensorEncoder
@@ -137,3 +141,17 @@ def test_only_vision_alone_leaves_the_sensor_unread(fusion: str) -> None:
     assert isinstance(projection, nn.Linear)
     fused = fuse(expert, Affine.of(projection), "float32")
     assert fused.reads_sensor == (fusion != "none")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.inference_mode()
+def test_reproduces_the_reference(name: str) -> None:
+    """What the nodes run, with the checkpoints of the reference implementation."""
+    trained = load_policy_heads(PARITY / f"{name}.pt", fusion_of(name))
+    arrays = np.load(PARITY / f"{name}.npz")
+    fused = FusedHeads(trained.encoder, trained.expert, "float32")
+    cases = [torch.tensor(arrays[key]) for key in ("vl_tokens", "sensor", "delta")]
+    for tokens, sensor, delta in zip(*cases, strict=True):
+        window = F.interpolate(sensor.T.unsqueeze(0), size=65, mode="linear")[0].T
+        found = fused.step(window, *fused.prepare(tokens))
+        torch.testing.assert_close(found, delta, atol=CLOSE, rtol=0)

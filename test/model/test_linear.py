@@ -117,5 +117,13 @@ def test_an_older_gpu_is_refused_float8(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 6))
     with pytest.raises(ModelError, match=r"capability 8\.9 or more; cuda has 8\.6: use bfloat16"):
         check_precision("float8", CUDA)
+
+
+def test_a_gpu_without_the_kernel_is_refused_float8(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("Rowwise scaling is not supported on your device\nmore")
+
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
-    check_precision("float8", CUDA)
+    monkeypatch.setattr("vla_inference_ros.model.linear._float8", fail)
+    with pytest.raises(ModelError, match=r"float8 does not work .* \(Rowwise .* device\): use"):
+        check_precision("float8", CUDA)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from parity import PARITY
 from trained import save_checkpoint, save_model
 
+from vla_inference_ros.model.capture import Captured
 from vla_inference_ros.model.heads import FUSIONS, ActionExpert
 from vla_inference_ros.model.interface import (
     DEFAULT_INSTRUCTION,
@@ -21,6 +23,7 @@ from vla_inference_ros.model.interface import (
     View,
 )
 from vla_inference_ros.model.load import Loaded, load_action_model, load_feature_model
+from vla_inference_ros.model.qwen import features as features_module
 from vla_inference_ros.model.tiny import tiny_heads
 
 HUB_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -159,7 +162,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_folder_is_loaded_and_named_by_its_weights(folder: Path, views: list[View]) -> None:
     loaded = features_of(str(folder))
-    assert re.fullmatch(rf"{folder} [0-9a-f]{{8}}", loaded.model.model_id)
+    assert re.fullmatch(rf"{folder} [0-9a-f]{{8}} float32", loaded.model.model_id)
     expected = features_of("tiny").model.features(views, DEFAULT_INSTRUCTION)
     found = loaded.model.features(views, DEFAULT_INSTRUCTION)
     np.testing.assert_array_equal(found, expected)  # it holds tiny's weights
@@ -193,7 +196,7 @@ def test_a_checkpoint_of_the_heads_alone_leaves_the_features(folder: Path, tmp_p
 def test_the_policy_of_a_checkpoint_is_that_of_its_weights(fusion: str, tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path / "best.pt", fusion=fusion)
     loaded = policy_of(HUB_MODEL, checkpoint=str(checkpoint), fusion_strategy=fusion)
-    assert re.fullmatch(r"best\.pt [0-9a-f]{8}", loaded.model.model_id)
+    assert re.fullmatch(r"best\.pt [0-9a-f]{8} float32", loaded.model.model_id)
     assert loaded.summary[1] == f"window 65 x 1026, fusion {fusion}, chunk 8 x 7"
     assert f"checkpoint {checkpoint} (full): " in loaded.summary[2]
     assert loaded.summary[2].endswith("tensors loaded; not used: epoch, vl_model.* (2 tensors)")
@@ -250,11 +253,65 @@ def test_a_lack_of_memory_is_one_line(
         features_of("tiny")
 
 
-def test_a_lack_of_gpu_memory_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_lack_of_gpu_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, hidden: bool
+) -> None:
     def fail(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        try:
+            raise error
+        finally:
+            if hidden:  # as by the end of a graph's capture
+                raise RuntimeError("operation failed due to a previous error during capture")
 
     monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1.5e9, 24e9))
-    with pytest.raises(ModelError, match=r"out of GPU memory: 1\.5 of 24\.0 GB are free"):
+    with pytest.raises(ModelError, match=r"out of GPU memory, 1\.5 of 24\.0 GB are free") as caught:
         features_of("tiny")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_too_full_to_be_asked_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
+    with pytest.raises(ModelError, match="out of GPU memory: stop other programs"):
+        features_of("tiny")
+
+
+def test_another_error_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        features_of("tiny")
+
+
+def test_it_is_warm_for_the_views_and_the_instruction(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def record(*arguments: Any) -> Captured:
+        made.append(arguments)
+        return Captured(*arguments)
+
+    monkeypatch.setattr(features_module, "Captured", record)
+    instruction = "a little further to the left"
+    loaded = load_feature_model(
+        "tiny", "", "cpu", "auto", views=2, instruction=instruction,
+        torch_threads=1, stub_seconds=0.0,
+    )  # fmt: skip
+    warm = len(made)
+    picture = np.zeros((720, 1280, 3), dtype=np.uint8)
+    loaded.model.features([View(name, 0.0, picture) for name in "ab"], instruction)
+    assert len(made) == warm == 2

@@ -34,7 +34,7 @@ def window() -> np.ndarray:
 
 
 def test_model_id_says_that_the_weights_are_random(tiny: QwenFeatures, policy: HeadsPolicy) -> None:
-    pattern = r"tiny \(random weights, seed 0\) [0-9a-f]{8}"
+    pattern = r"tiny \(random weights, seed 0\) [0-9a-f]{8} float32"
     for model_id in (tiny.model_id, policy.model_id):
         assert re.fullmatch(pattern, model_id)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -45,7 +46,11 @@ def prepare_torch(device: str, threads: int) -> torch.device:
             f"device {device!r}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA "
             "devices here; use device:=cpu, or install a torch built for this machine's GPU"
         )
-    return torch.device("cuda", found.index or 0) if found.type == "cuda" else found
+    if found.type == "cuda":
+        found = torch.device("cuda", found.index or 0)
+        torch.cuda.set_device(found)
+        torch.backends.cudnn.allow_tf32 = False  # float32 is to mean float32
+    return found
 
 
 def describe(device: torch.device) -> str:
@@ -54,46 +59,70 @@ def describe(device: torch.device) -> str:
 
     if device.type == "cpu":
         return f"cpu, {torch.get_num_threads()} thread(s)"
+    torch.cuda.empty_cache()
     reserved = torch.cuda.memory_reserved(device) / _GB
-    total = torch.cuda.get_device_properties(device).total_memory / _GB
+    free, total = (size / _GB for size in torch.cuda.mem_get_info(device))
     return (
-        f"{device} ({torch.cuda.get_device_name(device)}), {reserved:.2f} of {total:.0f} GB of GPU "
-        "memory for weights, graphs and buffers"
+        f"{device} ({torch.cuda.get_device_name(device)}), {reserved:.2f} GB of GPU memory for "
+        f"weights, graphs and buffers ({total - free:.2f} of {total:.0f} GB in use by all programs)"
     )
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Turn a lack of memory into a :class:`ModelError`, and keep the garbage collector away.
+    """Explain a lack of memory, and keep the garbage collector away from what the imports make.
 
-    It is kept from what the imports make, now and later: imports are a quarter faster without it,
-    and a full collection over transformers' objects would stop every thread for 150 ms, longer than
-    a period of the action expert.
+    Imports are a quarter faster without it, and a full collection over transformers' objects would
+    later stop every thread for 150 ms, longer than a period of the action expert.
     """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        raise_if_out_of_memory(error)
-        raise
+        with explained_memory():
+            yield
     finally:
         gc.freeze()
         if was_enabled:
             gc.enable()
 
 
+@contextmanager
+def explained_memory() -> Iterator[None]:
+    """Turn any error that means a lack of memory into a :class:`ModelError` with a remedy."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        raise_if_out_of_memory(error)
+        raise
+
+
 def raise_if_out_of_memory(error: Exception) -> None:
-    """Raise :class:`ModelError` from an error that means a lack of memory, GPU's or ordinary."""
+    """Raise :class:`ModelError` if the error, or one that it came from, is a lack of memory.
+
+    CUDA and cuBLAS say so in words only, and the end of a graph's capture hides what ended it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        text = f"{type(cause).__name__}: {cause}"
+        on_gpu = re.search(r"CUDA.*out of memory|CU\w+_STATUS_ALLOC_FAILED", text, re.DOTALL)
+        if on_gpu or type(cause).__name__ == "OutOfMemoryError":
+            raise ModelError(
+                f"out of GPU memory{_free_memory()}: stop other programs on the GPU (nvidia-smi "
+                "shows them), choose dtype:=float8 where the GPU has it, or another device"
+            ) from error
+        if isinstance(cause, MemoryError) or re.search("an't allocate|Cannot allocate", text):
+            raise ModelError(
+                "out of memory: free some, or choose dtype:=float16, which needs about half of "
+                "float32's"
+            ) from error
+        cause = cause.__cause__ or cause.__context__
+
+
+def _free_memory() -> str:
     import torch
 
-    if isinstance(error, torch.OutOfMemoryError):
+    try:
         free, total = (size / _GB for size in torch.cuda.mem_get_info())
-        raise ModelError(
-            f"out of GPU memory: {free:.1f} of {total:.1f} GB are free now; stop other programs on "
-            "the GPU (nvidia-smi shows them), choose dtype:=float8 or another device"
-        ) from error
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        raise ModelError(
-            "out of memory: free some, or choose dtype:=float16, which needs half of float32's"
-        ) from error
+    except Exception:  # the GPU may be too full to be asked, and the caller has an error already
+        return ""
+    return f", {free:.1f} of {total:.1f} GB are free now"

@@ -38,6 +38,15 @@ def check_precision(precision: str, device: torch.device) -> None:
             f"dtype float8 needs a GPU of compute capability 8.9 or more; {device} has "
             f"{capability[0]}.{capability[1]}: use bfloat16"
         )
+    try:
+        unit = torch.eye(16)
+        _float8(unit.to(device), None)(unit.to(device))
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"dtype float8 does not work with torch {torch.__version__} on {device} ({reason}): "
+            "use bfloat16"
+        ) from error
 
 
 def flow_dtype(precision: str, device: torch.device) -> torch.dtype:

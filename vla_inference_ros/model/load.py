@@ -31,9 +31,10 @@ from vla_inference_ros.model.stub import StubFeatures, StubPolicy
 
 if TYPE_CHECKING:
     import torch
+    from tokenizers import Tokenizer
+    from torch import nn
 
     from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
-    from vla_inference_ros.model.qwen.features import QwenFeatures
 
 _BUILT_IN = ("tiny", "stub")
 
@@ -54,15 +55,18 @@ def load_feature_model(
     device: str,
     dtype: str,
     *,
+    views: int = len(VIEWS),
+    instruction: str = DEFAULT_INSTRUCTION,
     torch_threads: int,
     stub_seconds: float,
 ) -> Loaded[FeatureModel]:
     """The feature model called ``model``: a hub id, a folder, ``tiny`` or ``stub``.
 
-    Weights of the VLM that ``checkpoint`` holds, whole or LoRA, replace or join the model's.
-    ``device`` is ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``dtype`` is ``auto`` (bfloat16 on a
-    GPU, else float32) or one of ``linear.PRECISIONS``; ``torch_threads`` >= 1 holds for the
-    process; ``stub_seconds`` is what the stub takes for one update. Raises :class:`ModelError`.
+    It is warm for a number of ``views`` and instructions about as long as this one. Weights of the
+    VLM that ``checkpoint`` holds, whole or LoRA, replace or join the model's. ``device`` is
+    ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``dtype`` is ``auto`` (bfloat16 on a GPU, else
+    float32) or one of ``linear.PRECISIONS``; ``torch_threads`` >= 1 holds for the process;
+    ``stub_seconds`` is what the stub takes for one update. Raises :class:`ModelError`.
     """
     _refuse_checkpoint_of_built_in(model, checkpoint)
     if model == "stub":
@@ -70,6 +74,7 @@ def load_feature_model(
     with loading():
         torch_device = prepare_torch(device, torch_threads)
         from vla_inference_ros.model.linear import check_precision
+        from vla_inference_ros.model.qwen.features import QwenFeatures
 
         if dtype == "auto":
             dtype = "bfloat16" if torch_device.type == "cuda" else "float32"
@@ -79,9 +84,14 @@ def load_feature_model(
 
             features = tiny_features(torch_device, dtype)
             remarks: list[str] = []
-            _update(features)
+            _update(features, views, instruction)
         else:
-            features, remarks = _trained_features(model, checkpoint, torch_device, dtype)
+            network, tokenizer, name, remarks = _trained(model, checkpoint, torch_device, dtype)
+            if dtype == "float8":
+                remarks.append(_float8_error(network, tokenizer, torch_device))
+            features = QwenFeatures(network, tokenizer, name, torch_device, dtype)
+            _update(features, views, instruction)
+            del network
         summary = (f"{dtype} on {describe(torch_device)}", *remarks)
     return Loaded(features, summary)
 
@@ -118,17 +128,17 @@ def load_action_model(
         dtype = "float32" if dtype == "auto" else dtype
         check_precision(dtype, torch_device)
         encoder, expert, name, remarks = _heads(model, checkpoint, fusion_strategy)
-        model_id = f"{name} {weights_digest(encoder, expert)}"
+        model_id = f"{name} {weights_digest(encoder, expert)} {dtype}"
         policy = HeadsPolicy(encoder, expert, model_id, torch_device, dtype)
         _step(policy)
         if dtype != "float32":
             remarks.append(f"{dtype}: {action_error(policy, encoder, expert)}")
-        summary = (
-            f"{dtype} on {describe(torch_device)}",
+        shapes = (
             f"window {encoder.window} x {encoder.channels}, fusion {expert.fusion}, "
-            f"chunk {expert.horizon} x {expert.action_dim}",
-            *remarks,
+            f"chunk {expert.horizon} x {expert.action_dim}"
         )
+        del encoder, expert  # they are on the device too, and of no more use
+        summary = (f"{dtype} on {describe(torch_device)}", shapes, *remarks)
     return Loaded(policy, summary)
 
 
@@ -140,41 +150,47 @@ def _refuse_checkpoint_of_built_in(model: str, checkpoint: str) -> None:
         )
 
 
-def _trained_features(
+def _trained(
     model: str, checkpoint: str, device: torch.device, dtype: str
-) -> tuple[QwenFeatures, list[str]]:
-    """The features of a hub model or folder, and remarks on what the checkpoint did to it."""
+) -> tuple[nn.Module, Tokenizer, str, list[str]]:
+    """The VLM of a hub id or folder, its tokenizer, its name, and what the checkpoint did to it."""
     import torch
 
     from vla_inference_ros.model.checkpoint import load_vl_state
     from vla_inference_ros.model.identity import weights_digest
-    from vla_inference_ros.model.qwen.features import QwenFeatures
     from vla_inference_ros.model.qwen.hub import load_qwen
     from vla_inference_ros.model.qwen.lora import merge_vl_state
 
     if dtype == "float16" and device.type == "cuda":
         raise ModelError("dtype float16 overflows in this model's layers: use bfloat16")
-    network, tokenizer = load_qwen(
-        model, torch.bfloat16 if dtype == "float8" else getattr(torch, dtype)
-    )
+    stored = torch.bfloat16 if dtype == "float8" else getattr(torch, dtype)
+    network, tokenizer = load_qwen(model, stored)
     remarks = []
     if checkpoint and (state := load_vl_state(checkpoint)):
         remarks.append(f"checkpoint {checkpoint}: {merge_vl_state(network, state)}")
     elif checkpoint:
         remarks.append(f"checkpoint {checkpoint} leaves the model's weights as they are")
-    model_id = f"{model} {weights_digest(network)}"
-    expected = None
-    if dtype == "float8":
-        with_rounding = QwenFeatures(network, tokenizer, model_id, device, "bfloat16")
-        expected = _update(with_rounding)
-        del with_rounding
-        torch.cuda.empty_cache()
-    features = QwenFeatures(network, tokenizer, model_id, device, dtype)
-    found = _update(features)
-    if expected is not None:
-        cosine = float((found * expected).sum() / np.linalg.norm(found) / np.linalg.norm(expected))
-        remarks.append(f"{dtype}: cosine of a feature to that of bfloat16 is {cosine:.5f}")
-    return features, remarks
+    return network, tokenizer, f"{model} {weights_digest(network)} {dtype}", remarks
+
+
+def _float8_error(network: nn.Module, tokenizer: Tokenizer, device: torch.device) -> str:
+    """How far float8's feature of one picture is from bfloat16's, in words."""
+    import torch
+
+    from vla_inference_ros.model.qwen.features import QwenFeatures
+
+    try:
+        of_each = []
+        for precision in ("bfloat16", "float8"):  # one after the other: both may not fit
+            features = QwenFeatures(network, tokenizer, "", device, precision)
+            of_each.append(_update(features, 1, DEFAULT_INSTRUCTION).ravel())
+            del features
+            torch.cuda.empty_cache()
+    except torch.OutOfMemoryError:
+        return "float8: its error is not known, since bfloat16 does not fit into the GPU's memory"
+    expected, found = of_each
+    cosine = float(found @ expected / np.linalg.norm(found) / np.linalg.norm(expected))
+    return f"float8: the cosine of a feature to that of bfloat16 is {cosine:.5f}"
 
 
 def _heads(
@@ -182,6 +198,7 @@ def _heads(
 ) -> tuple[SensorEncoder, ActionExpert, str, list[str]]:
     """The networks, their name and remarks on the checkpoint."""
     from vla_inference_ros.model.checkpoint import load_policy_heads
+    from vla_inference_ros.model.state_file import listed
     from vla_inference_ros.model.tiny import NAME, tiny_heads
 
     if model == "tiny":
@@ -204,16 +221,16 @@ def _heads(
     report = heads.state_report
     remark = f"checkpoint {checkpoint} ({report.shape}): {len(report.loaded)} tensors loaded"
     if report.ignored:
-        remark += f"; not used: {', '.join(report.ignored)}"
+        remark += f"; not used: {listed(report.ignored)}"
     return encoder, expert, Path(checkpoint).name, [remark]
 
 
-def _update(model: FeatureModel) -> NDArray[np.float32]:
-    """One update with made-up pictures, which makes the model warm."""
+def _update(model: FeatureModel, views: int, instruction: str) -> NDArray[np.float32]:
+    """One update with a made-up picture for all views, which makes the model warm."""
     rows, columns = np.mgrid[0 : 2 * HEIGHT, 0 : 2 * WIDTH]
     picture = np.stack([rows, columns, rows + columns], axis=-1).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
-    return model.features([View(name, 0.0, jpeg) for name in VIEWS], DEFAULT_INSTRUCTION)
+    return model.features([View(f"View{n}", 0.0, jpeg) for n in range(1, views + 1)], instruction)
 
 
 def _step(model: ActionModel) -> None:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vla_inference_ros.model.device import raise_if_out_of_memory
 from vla_inference_ros.model.interface import ModelError
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
@@ -52,8 +53,9 @@ def read_state_file(path: str | PathLike[str]) -> dict[str, Any]:
     copy what is to outlive it. numpy's values are not read. Raises :class:`ModelError` for a file
     that is missing, empty, broken, no mapping, or that wants anything but data.
     """
-    file = Path(path).expanduser()
+    file = Path(path)
     try:
+        file = file.expanduser()
         if file.is_dir():
             raise ModelError(f"checkpoint {file} is a folder: give the file in it")
         with file.open("rb") as stream:
@@ -62,6 +64,8 @@ def read_state_file(path: str | PathLike[str]) -> dict[str, Any]:
         raise ModelError(f"checkpoint {file} does not exist: check the path") from None
     except OSError as error:
         raise ModelError(f"checkpoint {file} cannot be read: {error.strerror}") from error
+    except RuntimeError as error:  # of a home that is none
+        raise ModelError(f"checkpoint {file} cannot be read: {error}") from error
     if not start:
         raise ModelError(f"checkpoint {file} is empty: copy it again")
     if file.suffix == ".safetensors":
@@ -112,6 +116,7 @@ def _read_torch(file: Path, *, zipped: bool) -> object:
             "save the state dicts alone"
         ) from error
     except Exception as error:  # a broken file can provoke any in the unpickler
+        raise_if_out_of_memory(error)
         raise _broken(file, error) from error
 
 

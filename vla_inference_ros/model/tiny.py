@@ -37,7 +37,7 @@ def tiny_features(device: torch.device, precision: str = "float32") -> QwenFeatu
     """Features from Qwen2.5-VL's classes, small: two vision blocks and two text layers."""
     tokenizer = byte_tokenizer()
     model = vision_language_model(tokenizer)
-    return QwenFeatures(model, tokenizer, _model_id(model), device, precision)
+    return QwenFeatures(model, tokenizer, _model_id(precision, model), device, precision)
 
 
 def vision_language_model(tokenizer: Tokenizer) -> nn.Module:
@@ -88,7 +88,7 @@ def tiny_policy(
 ) -> HeadsPolicy:
     """:func:`tiny_heads` as an action model."""
     encoder, expert = tiny_heads(fusion)
-    return HeadsPolicy(encoder, expert, _model_id(encoder, expert), device, precision)
+    return HeadsPolicy(encoder, expert, _model_id(precision, encoder, expert), device, precision)
 
 
 def tiny_heads(fusion: str = "concat") -> tuple[SensorEncoder, ActionExpert]:
@@ -120,5 +120,5 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _model_id(*modules: nn.Module) -> str:
-    return f"{NAME} {weights_digest(*modules)}"
+def _model_id(precision: str, *modules: nn.Module) -> str:
+    return f"{NAME} {weights_digest(*modules)} {precision}"

@@ -15,6 +15,7 @@ from std_msgs.msg import String
 
 from vla_inference_ros.convert import header, rgb_pixels, seconds, time_message
 from vla_inference_ros.core.schedule import Schedule
+from vla_inference_ros.model.device import explained_memory
 from vla_inference_ros.model.interface import (
     DEFAULT_INSTRUCTION,
     VIEWS,
@@ -30,6 +31,7 @@ from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 
+_LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
 
 
@@ -89,12 +91,19 @@ class Vlm(VlaNode[VlmConfig]):
         super().__init__("vlm", VlmConfig, **node_arguments)
         config = self.config
         _check_views(config)
+        if len(config.instruction) > _LONGEST_INSTRUCTION:
+            raise ParameterError(
+                f"parameter 'instruction' has {len(config.instruction)} characters, more than "
+                f"{_LONGEST_INSTRUCTION}"
+            )
         try:
             loaded = load_feature_model(
                 config.model,
                 config.checkpoint,
                 config.device,
                 config.dtype,
+                views=len(config.views),
+                instruction=config.instruction,
                 torch_threads=config.torch_threads,
                 stub_seconds=config.stub_vl_ms / 1000.0,
             )
@@ -141,6 +150,13 @@ class Vlm(VlaNode[VlmConfig]):
         if not instruction:
             self._stage.problem("empty instruction", "an empty /vla/instruction is not used")
             return
+        if len(instruction) > _LONGEST_INSTRUCTION:
+            self._stage.problem(
+                "long instruction",
+                f"an instruction of {len(instruction)} characters is not used: give it in at most "
+                f"{_LONGEST_INSTRUCTION}",
+            )
+            return
         self.get_logger().info(f"instruction is now {instruction!r}")
         self._instruction = instruction
 
@@ -165,7 +181,8 @@ class Vlm(VlaNode[VlmConfig]):
             if not self._stage.ready:
                 return
             instruction = self._instruction
-            features = self._model.features(views, instruction)
+            with explained_memory():  # another instruction or program may need the GPU's last
+                features = self._model.features(views, instruction)
         except FrameError as error:
             self._drop(error)
             return

@@ -61,6 +61,8 @@ def test_a_hub_id_is_downloaded_once(
     (folder / "README.md").write_text("not needed")
     assert_is_small(load_qwen(HUB_ID, torch.float32)[0])
     assert not any("README" in request for request in server.requests)
+    said = f"downloading {HUB_ID} from the hub; this takes a while\n"
+    assert capfd.readouterr() == ("", said)
     server.requests.clear()
     assert_is_small(load_qwen(HUB_ID, torch.float32)[0])
     assert server.requests == []

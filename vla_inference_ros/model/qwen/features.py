@@ -6,7 +6,8 @@ their places, and the pictures that these are of. Does not own how the model cam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,14 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from vla_inference_ros.model.capture import Captured
-from vla_inference_ros.model.interface import ModelError, View
+from vla_inference_ros.model.interface import VIEWS, ModelError, View
 from vla_inference_ros.model.qwen.language import LanguageModel
 from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, PatchWriter
 from vla_inference_ros.model.qwen.prompt import tokenise
 from vla_inference_ros.model.qwen.vision import VisionEncoder
 
 # On CUDA sequences are filled up to a multiple of this: most new instructions fit the graph then.
-_BUCKET = 32
+_BUCKET = 128
 
 Picture = bytes | NDArray[np.uint8]
 
@@ -76,7 +77,7 @@ class QwenFeatures:
         self._sequence: _Sequence | None = None
         self._pictures: list[Picture | None] = []  # whose tokens are in the sequence
         self._staging = torch.empty(0)
-        self._writer = PatchWriter(torch.get_num_threads())
+        self._writer = PatchWriter(min(len(VIEWS), os.cpu_count() or 1))
 
     @torch.inference_mode()
     def features(self, views: Sequence[View], instruction: str) -> NDArray[np.float32]:
@@ -90,12 +91,9 @@ class QwenFeatures:
             self._take_pictures(views, sequence)
             inputs = sequence.embeddings, sequence.rotation, sequence.pooling
             if self._read is None:
-                self._read = Captured(self._pooled, *inputs)
+                self._read = Captured(_pooled_by(self._language), *inputs)
             feature: NDArray[np.float32] = self._read(*inputs).cpu().numpy()
         return feature[np.newaxis]
-
-    def _pooled(self, embeddings: Tensor, rotation: Tensor, pooling: Tensor) -> Tensor:
-        return pooling @ self._language(embeddings, rotation).float()
 
     def _take_pictures(self, views: Sequence[View], sequence: _Sequence) -> None:
         """Put new pictures' tokens into the sequence; a GPU works on while the next is decoded."""
@@ -106,7 +104,9 @@ class QwenFeatures:
         for number in self._writer.write([views[slot] for slot in new], outs):
             slot = new[number]
             sequence.embeddings[sequence.images[slot]] = self._see(self._staging[slot])
-            self._pictures[slot] = views[slot].picture
+            picture = views[slot].picture
+            # Pixels may be written over by their owner, bytes may not.
+            self._pictures[slot] = picture if isinstance(picture, bytes) else picture.copy()
 
     def _sequence_for(self, instruction: str, views: int) -> _Sequence:
         """The sequence of this prompt; image tokens that are there already are kept."""
@@ -144,6 +144,18 @@ class QwenFeatures:
             self._language.rotation(F.pad(prompt.positions, (0, filling))),
             F.pad(pooling, (0, filling)).to(self._device),
         )
+
+
+def _pooled_by(language: LanguageModel) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The weighted mean (1, width) of the last hidden state, as a function of a sequence's parts.
+
+    No method, so that nothing refers in a circle and the GPU's memory is free with the features.
+    """
+
+    def pooled(embeddings: Tensor, rotation: Tensor, pooling: Tensor) -> Tensor:
+        return pooling @ language(embeddings, rotation).float()
+
+    return pooled
 
 
 def _same(known: Picture | None, picture: Picture) -> bool:

@@ -7,6 +7,7 @@ they are not. Does not own the prompt, nor what is computed.
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,8 +82,12 @@ def _find(model: str) -> Path:
         raise ModelError(
             f"model is empty: give a hub id such as {_EXAMPLE}, a folder, tiny or stub"
         )
-    path = Path(model).expanduser()
-    if model[0] in "/.~" or path.exists():
+    try:
+        path = Path(model).expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a home that is none
+        raise ModelError(f"model {model!r} cannot be a folder or hub id: {error}") from error
+    if model[0] in "/.~" or is_there:
         if not path.is_dir():
             raise ModelError(f"model {model} is no folder: check the path, or give a hub id")
     else:
@@ -133,6 +138,7 @@ def _downloaded(model: str) -> Path:
     try:
         # The download itself would wait for as long as the hub keeps silent.
         huggingface_hub.HfApi().model_info(model, timeout=_TIMEOUT)
+        print(f"downloading {model} from the hub; this takes a while", file=sys.stderr, flush=True)
         return Path(huggingface_hub.snapshot_download(model, allow_patterns=_FILES))
     except errors.GatedRepoError as error:
         raise ModelError(
@@ -173,6 +179,12 @@ def _read_config(folder: Path) -> Any:
         found = getattr(config.vision_config, name)
         if found != value:
             raise ModelError(f"model {folder} has vision {name} {found}, only {value} is supported")
+    for part in (config.text_config, config.vision_config):
+        if part.hidden_act != "silu":
+            raise ModelError(f"model {folder} has activation {part.hidden_act}, not silu")
+    rope = config.text_config.rope_parameters.get("rope_type")
+    if rope != "default":
+        raise ModelError(f"model {folder} has rope_type {rope}, only default is supported")
     if set(config.text_config.layer_types) != {"full_attention"}:
         raise ModelError(f"model {folder} has sliding-window attention, which is not supported")
     return config

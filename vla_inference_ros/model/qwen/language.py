@@ -67,6 +67,8 @@ class _Layer:
         by_head = self._qkv(x).unflatten(-1, (heads + 2 * shared, self._head)).transpose(0, 1)
         turned, value = by_head.split([heads + shared, shared])
         query, key = rotate(turned, rotation[0], rotation[1]).split([heads, shared])
+        if x.dtype == torch.float32 and x.is_cuda:  # no fused kernel shares keys in float32
+            key, value = (part.repeat_interleave(heads // shared, dim=0) for part in (key, value))
         attended = F.scaled_dot_product_attention(
             query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0),
             is_causal=True, enable_gqa=True,

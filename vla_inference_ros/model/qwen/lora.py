@@ -198,4 +198,10 @@ def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
+    wide = tensor.element_size() > 1  # not float8
+    return (
+        tensor.is_floating_point()
+        and wide
+        and tensor.layout == torch.strided
+        and not tensor.is_meta
+    )
