@@ -78,6 +78,11 @@ def test_float8_is_close_where_the_gpu_has_it() -> None:
 def test_loading_tells_the_gpu_and_its_memory() -> None:
     features = load_feature_model("tiny", "", "auto", "auto", torch_threads=1, stub_seconds=0.0)
     assert features.summary[0].startswith("bfloat16 on cuda:0 (")
+    for dtype in ("float16", "bfloat16"):
+        *_, remark = load_action_model(
+            "tiny", "", "cuda", dtype, "concat", torch_threads=1, stub_seconds=0.0
+        ).summary
+        assert float(remark.split("at most ")[1].split(",")[0]) < 0.05
     policy = load_action_model(
         "tiny", "", "cuda", "auto", "concat", torch_threads=1, stub_seconds=0.0
     )

@@ -124,6 +124,6 @@ def test_a_gpu_without_the_kernel_is_refused_float8(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("Rowwise scaling is not supported on your device\nmore")
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
-    monkeypatch.setattr("vla_inference_ros.model.linear._float8", fail)
+    monkeypatch.setattr("vla_inference_ros.model.linear._try_float8", fail)
     with pytest.raises(ModelError, match=r"float8 does not work .* \(Rowwise .* device\): use"):
         check_precision("float8", CUDA)

@@ -39,14 +39,18 @@ def check_precision(precision: str, device: torch.device) -> None:
             f"{capability[0]}.{capability[1]}: use bfloat16"
         )
     try:
-        unit = torch.eye(16)
-        _float8(unit.to(device), None)(unit.to(device))
+        _try_float8(device)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"dtype float8 does not work with torch {torch.__version__} on {device} ({reason}): "
             "use bfloat16"
         ) from error
+
+
+def _try_float8(device: torch.device) -> None:
+    unit = torch.eye(16, device=device)
+    _float8(unit, None)(unit)
 
 
 def flow_dtype(precision: str, device: torch.device) -> torch.dtype:
