@@ -248,6 +248,9 @@ def test_the_instruction_changes_while_it_runs(
     assert features[-1].data != before.data
     report = listener.report("vlm", "vlm", lambda report: "empty instruction" in problems(report))
     assert problems(report)["empty instruction"] == 1
+    say("needle " * 300)
+    report = listener.report("vlm", "vlm", lambda report: "long instruction" in problems(report))
+    assert problems(report)["long instruction"] == 1
     say(DEFAULT_INSTRUCTION)
     listener.spin_until(lambda: features[-1].instruction == DEFAULT_INSTRUCTION)
 

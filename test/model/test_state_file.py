@@ -76,6 +76,8 @@ def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     assert "does not exist" in message_of(tmp_path / "absent.pt")
+    assert "cannot be read" in message_of(Path("~nosuchuser/best.pt"))
+    assert "cannot be read" in message_of(tmp_path / ("b" * 300))
     assert "is a folder: give the file in it" in message_of(tmp_path)
     empty = tmp_path / "empty.pt"
     empty.touch()

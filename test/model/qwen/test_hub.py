@@ -201,6 +201,24 @@ def test_other_attention_is_refused(folder: Path) -> None:
     assert "sliding-window attention" in message_of(folder)
 
 
+def test_other_activations_and_rotary_embeddings_are_refused(folder: Path) -> None:
+    edit(folder / CONFIG, text_config__hidden_act="gelu")
+    assert "has activation gelu, not silu" in message_of(folder)
+    edit(folder / CONFIG, text_config__hidden_act="silu", vision_config__hidden_act="relu")
+    assert "has activation relu, not silu" in message_of(folder)
+    rope = {
+        "rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6, "mrope_section": [4, 6, 6],
+        "original_max_position_embeddings": 4096,
+    }  # fmt: skip
+    edit(folder / CONFIG, vision_config__hidden_act="silu", text_config__rope_parameters=rope)
+    assert "has rope_type yarn, only default is supported" in message_of(folder)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/model", "m" * 300])
+def test_names_that_no_file_can_have_are_refused(name: str) -> None:
+    assert "cannot be a folder or hub id" in message_of(name)
+
+
 def test_quantised_weights_are_refused(folder: Path) -> None:
     edit(folder / CONFIG, quantization_config={"quant_method": "awq"})
     assert "is quantised" in message_of(folder)

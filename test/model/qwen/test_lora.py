@@ -314,3 +314,5 @@ def test_quantised_weights_are_refused(refused: Callable[[State], str], lora: St
     name = "base_model.model.model.language_model.norm.weight"
     lora[name] = lora[name].to(torch.int8)
     assert "not plain floating point: language_model.norm.weight" in refused(lora)
+    lora[name] = torch.ones(64).to(torch.float8_e4m3fn)
+    assert "not plain floating point: language_model.norm.weight" in refused(lora)
