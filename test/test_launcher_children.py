@@ -77,7 +77,8 @@ def test_a_stop_signal_to_all_processes_is_no_death(pretend: Pretend) -> None:
 
 
 def test_a_hangup_stops_all_unless_the_launch_is_to_survive_it(pretend: Pretend) -> None:
-    launch = pretend(vlm="echo up; exec sleep 60")
+    hearing = ["env", "--default-signal=HUP"]  # also where the tests themselves are deaf
+    launch = pretend(by=hearing, vlm="echo up; exec sleep 60")
     launch.wait_for("up")
     assert launch.end(signal.SIGHUP) == 0
     deaf = pretend(by=["nohup"], vlm="trap 'echo on' USR1; echo up; while :; do sleep 0.05; done")
