@@ -1,11 +1,13 @@
 """The launcher with nodes that misbehave: shell scripts in a folder like an installation."""
 
+import contextlib
 import os
 import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -67,12 +69,20 @@ def test_a_node_that_fails_to_stop_cleanly_fails_the_launch(pretend: Pretend) ->
     assert launch.lines[-1] == "[vla-launch] vlm-1 ended badly: exit status 3"
 
 
-def test_a_stop_signal_to_all_processes_is_no_death(pretend: Pretend) -> None:
-    launch = pretend(vlm="echo up; exec sleep 60")  # as a service manager's
+@pytest.mark.parametrize("delay", [-0.05, 0.0, 0.05])
+def test_a_stop_signal_to_all_processes_is_no_death(pretend: Pretend, delay: float) -> None:
+    """As a service manager's, which may reach the launcher before the nodes or after them."""
+    launch = pretend(vlm="echo up; exec sleep 60")
     launch.wait_for("up")
-    launch.process.send_signal(signal.SIGTERM)
+    if delay <= 0:
+        launch.process.send_signal(signal.SIGTERM)
+    time.sleep(abs(delay))  # the case itself
     for pid in launch.nodes.values():
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    if delay > 0:
+        time.sleep(delay)
+        launch.process.send_signal(signal.SIGTERM)
     assert launch.end() == 0
 
 

@@ -32,6 +32,7 @@ _LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
 _LOOK_PERIOD = 0.1  # [s]
 _LONGEST_LINE = 65536  # a longer one is passed on in pieces [bytes]
 # A node that has not finished starting ends by the signal itself, which is as good as by itself.
+_SAME_SIGNAL_TIME = 0.2  # within which a signal to all processes reaches each [s]
 _CLEAN = (0, -signal.SIGINT, -signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal to the child when its parent dies
 
@@ -120,6 +121,8 @@ class Launcher:
             status = child.process.poll()
             if status is None:
                 continue
+            if status in _CLEAN and status != 0 and self._is_to_stop_too():
+                return None
             self._running.remove(child)
             self._bury(child)
             if status == 0:
@@ -133,6 +136,16 @@ class Launcher:
             _, child = self._to_restart.pop(0)
             self._start("restarted", child.name, child.command)
         return None
+
+    def _is_to_stop_too(self) -> bool:
+        """Whether the signal that ended a child comes to us too, as to all of a service at once.
+
+        The kernel promises no order.
+        """
+        deadline = time.monotonic() + _SAME_SIGNAL_TIME
+        while self._stop_signal is None and time.monotonic() < deadline:
+            time.sleep(_SAME_SIGNAL_TIME / 20)
+        return self._stop_signal is not None
 
     def _bury(self, child: _Child) -> None:
         """Kill the processes that a dead child left behind, and print what it still had to say."""
