@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import cost
 import cv2
@@ -22,12 +23,13 @@ import numpy as np
 import reference
 import torch
 from report import Row, show
-from timing import by_turns, median, ratio_row, times_row
+from timing import by_turns, difference_row, median, ratio_row, times_row
 from update import TARGET_CAPABILITY, Feature, as_views, updates
 
 from vla_inference_ros.core.wire import SENSOR_CHANNELS
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
-from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
+from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS, ModelError
+from vla_inference_ros.model.linear import check_precision
 from vla_inference_ros.model.policy import HeadsPolicy
 from vla_inference_ros.model.qwen.patches import (
     PATCH_SIZE,
@@ -43,7 +45,7 @@ def pictures(photographs: list[bytes]) -> list[Row]:
     """Five JPEGs to what the vision encoder's first product reads."""
     processor = reference.reference_processor()
     out = np.empty((len(photographs), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
-    writer = PatchWriter(min(len(photographs), os.cpu_count() or 1))  # as the features have it
+    writer = PatchWriter()
     halves = [np.frombuffer(jpeg, dtype=np.uint8) for jpeg in photographs]
 
     def ours() -> torch.Tensor:
@@ -84,7 +86,8 @@ def expert_steps(device: torch.device) -> list[Row]:
     features = random.normal(size=(_EXPERT_RUNS, 1, 1, 2048)).astype(np.float32)
     windows = random.normal(size=(_EXPERT_RUNS, SENSOR_WINDOW, SENSOR_CHANNELS)).astype(np.float32)
     precisions = ["float32", "float16", "bfloat16"]
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9):
+    with suppress(ModelError):  # says that the device has no float8
+        check_precision("float8", device)
         precisions.append("float8")
     policies = {name: HeadsPolicy(encoder, expert, "", device, name) for name in precisions}
     chunks: dict[str, list[Feature]] = {name: [] for name in ("reference", *precisions)}
@@ -120,12 +123,7 @@ def expert_steps(device: torch.device) -> list[Row]:
         exact = name == "float32"
         rows.append(ratio_row(f"reference over {name}", taken, name, 1.25 if exact else None))
         rows.append(
-            Row(
-                "  largest difference of an action",
-                f"{error:.1e}",
-                "<= 1e-5" if exact else "",
-                error <= 1e-5 if exact else None,
-            )
+            difference_row("  largest difference of an action", error, 1e-5 if exact else None)
         )
     return [*rows, *_expert_target(taken["float32"], device)]
 

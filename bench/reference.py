@@ -27,7 +27,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForCond
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
-from vla_inference_ros.model.interface import ActionSteps
+from vla_inference_ros.model.interface import ActionSteps, View
+from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, write_patches
 from vla_inference_ros.model.tiny import byte_tokenizer
 
 SEED = 0
@@ -84,8 +85,11 @@ def reference_pixels(jpegs: Sequence[bytes], processor: Any) -> tuple[Tensor, Te
     return inputs["pixel_values"], inputs["image_grid_thw"]
 
 
-def pixels_of(patches: NDArray[np.uint8]) -> Tensor:
-    """Our patches (n * 1056, 588) as ``pixel_values`` (n * 1056, 1176), for the same pixels."""
+def our_pixels(views: Sequence[View]) -> Tensor:
+    """``pixel_values`` (n * 1056, 1176) of the very pixels that our model reads."""
+    patches = np.empty((len(views), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
+    for view, out in zip(views, patches, strict=True):
+        write_patches(view, out)
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])
     deviation = torch.tensor([0.26862954, 0.26130258, 0.27577711])
     normalised = (torch.from_numpy(patches).view(-1, PATCH, PATCH, 3) / 255 - mean) / deviation

@@ -48,6 +48,13 @@ def ratio_row(name: str, taken: Timings, ours: str, limit: float | None = None) 
     return Row(name, f"{ratio:.2f}", f">= {limit:g}", ratio >= limit)
 
 
+def difference_row(name: str, difference: float, limit: float | None = None) -> Row:
+    """How far a path's results are from the reference's; at most ``limit``."""
+    if limit is None:
+        return Row(name, f"{difference:.1e}")
+    return Row(name, f"{difference:.1e}", f"<= {limit:g}", difference <= limit)
+
+
 class PeakMemory:
     """The most memory in use since the last ``start``, the device's or this process's [GB]."""
 

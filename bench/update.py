@@ -11,11 +11,10 @@ import reference
 import torch
 from numpy.typing import NDArray
 from report import Row
-from timing import PeakMemory, Timings, by_turns, median, ratio_row, times_row
+from timing import PeakMemory, Timings, by_turns, difference_row, median, ratio_row, times_row
 
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, VIEWS, View
 from vla_inference_ros.model.qwen.features import QwenFeatures
-from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, write_patches
 from vla_inference_ros.model.qwen.prompt import tokenise
 from vla_inference_ros.model.tiny import byte_tokenizer
 
@@ -48,11 +47,8 @@ class Updates:
 
     def same_pixels(self, photographs: list[bytes]) -> Feature:
         """The plain script's model with our pixels."""
-        patches = np.empty((len(photographs), PATCHES_PER_VIEW, PATCH_SIZE), dtype=np.uint8)
-        for jpeg, out in zip(photographs, patches, strict=True):
-            write_patches(View("", 0.0, jpeg), out)
         grid = torch.tensor([[1, *cost.GRID]] * len(photographs))
-        return self._forward(reference.pixels_of(patches.reshape(-1, PATCH_SIZE)), grid)
+        return self._forward(reference.our_pixels(as_views(photographs)), grid)
 
     def _forward(self, pixels: torch.Tensor, grid: torch.Tensor) -> Feature:
         ids = reference.reference_input_ids(self._tokenizer, DEFAULT_INSTRUCTION, grid)
@@ -112,12 +108,7 @@ def updates(
         Row("weights", f"{str(dtype)[6:]}, {blocks} blocks, {layers} layers"),
         *(times_row(name, seconds) for name, seconds in taken.items()),
         ratio_row("reference over ours", taken, "ours", 1.0),
-        Row(
-            "largest difference, same pixels",
-            f"{difference:.1e}",
-            "<= 1e-4" if exact else "",
-            difference <= 1e-4 if exact else None,
-        ),
+        difference_row("largest difference, same pixels", difference, 1e-4 if exact else None),
         Row("cosine, each with its own pixels", f"{cosine:.5f}", ">= 0.999", cosine >= 0.999),
         Row(
             "peak memory, reference / ours [GB]", f"{peaks['reference']:.2f} / {peaks['ours']:.2f}"

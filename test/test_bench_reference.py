@@ -18,7 +18,6 @@ from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, SENSOR_WINDOW, View
 from vla_inference_ros.model.policy import HeadsPolicy
 from vla_inference_ros.model.qwen.features import QwenFeatures
-from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, write_patches
 from vla_inference_ros.model.tiny import byte_tokenizer, tiny_heads, vision_language_model
 
 ONE_LEVEL = 1 / 255 / 0.26130258  # a step of one in 0..255, normalised
@@ -44,11 +43,7 @@ def small() -> Any:
 
 
 def our_pixels(jpegs: list[bytes]) -> torch.Tensor:
-    """(n * 1056, 1176): our patches as transformers has them."""
-    patches = np.empty((len(jpegs), PATCHES_PER_VIEW, PATCH_SIZE), np.uint8)
-    for jpeg, out in zip(jpegs, patches, strict=True):
-        write_patches(View("View1", 0.0, jpeg), out)
-    return reference.pixels_of(patches.reshape(-1, PATCH_SIZE))
+    return reference.our_pixels([View("View1", 0.0, jpeg) for jpeg in jpegs])
 
 
 def test_photographs_are_as_cameras_send_them() -> None:

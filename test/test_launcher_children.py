@@ -78,7 +78,7 @@ def test_a_stop_signal_to_all_processes_is_no_death(pretend: Pretend, delay: flo
         launch.process.send_signal(signal.SIGTERM)
     time.sleep(abs(delay))  # the case itself
     for pid in launch.nodes.values():
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # the launcher has stopped it already
             os.kill(pid, signal.SIGTERM)
     if delay > 0:
         time.sleep(delay)

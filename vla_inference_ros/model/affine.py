@@ -32,6 +32,11 @@ class Affine:
         return cls(layer.weight.double(), layer.bias.double())
 
     @classmethod
+    def into(cls, attention: nn.MultiheadAttention) -> Affine:
+        """The map to queries, keys and values, each as wide as the input, in this order."""
+        return cls(attention.in_proj_weight.double(), attention.in_proj_bias.double())
+
+    @classmethod
     def of_convolution(cls, convolution: nn.Conv1d, normalisation: nn.BatchNorm1d) -> Affine:
         """A convolution and its batch normalisation in eval mode, for a row of (kernel, in)."""
         if normalisation.running_mean is None or normalisation.running_var is None:

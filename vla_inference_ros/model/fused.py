@@ -136,8 +136,7 @@ def _to_one_key(layer: nn.Module) -> Affine:
     """A decoder layer's attention to the condition token."""
     assert isinstance(layer, nn.TransformerDecoderLayer)
     attention = layer.multihead_attn
-    inside = Affine(attention.in_proj_weight.double(), attention.in_proj_bias.double())
-    values = inside.outputs(2 * attention.embed_dim, 3 * attention.embed_dim)
+    values = Affine.into(attention).outputs(2 * attention.embed_dim, 3 * attention.embed_dim)
     return Affine.of(attention.out_proj).after(values)
 
 
@@ -159,8 +158,7 @@ class _SelfAttention:
 
     def __init__(self, layer: nn.MultiheadAttention, precision: str, rows: int) -> None:
         self._heads = layer.num_heads
-        inside = Affine(layer.in_proj_weight.double(), layer.in_proj_bias.double())
-        self._inside = inside.pack(precision, rows)
+        self._inside = Affine.into(layer).pack(precision, rows)
         self._out = Affine.of(layer.out_proj).pack(precision, rows)
 
     def __call__(self, x: Tensor) -> Tensor:

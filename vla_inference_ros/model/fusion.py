@@ -95,7 +95,7 @@ class _CrossAttention:
 
     def __init__(self, expert: ActionExpert, projection: Affine, precision: str) -> None:
         attention, width = expert.cross_attn, expert.hidden
-        inside = Affine(attention.in_proj_weight.double(), attention.in_proj_bias.double())
+        inside = Affine.into(attention)
         sensor = Affine.of(expert.sensor_proj).after(projection)
         out = Affine.of(expert.fusion_proj).after(Affine.of(attention.out_proj))
         self._heads = attention.num_heads

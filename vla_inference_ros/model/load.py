@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import SENSOR_CHANNELS
-from vla_inference_ros.model.device import describe, loading, prepare_torch
+from vla_inference_ros.model.device import describe, explained_memory, loading, prepare_torch
 from vla_inference_ros.model.interface import (
     ACTION_NAMES,
     DEFAULT_INSTRUCTION,
@@ -87,11 +87,13 @@ def load_feature_model(
             _update(features, views, instruction)
         else:
             network, tokenizer, name, remarks = _trained(model, checkpoint, torch_device, dtype)
-            if dtype == "float8":
-                remarks.append(_float8_error(network, tokenizer, torch_device))
+            exact = None
+            if dtype == "float8":  # before the features that stay: both may not fit
+                exact = _bfloat16_feature(network, tokenizer, torch_device, views, instruction)
             features = QwenFeatures(network, tokenizer, name, torch_device, dtype)
-            _update(features, views, instruction)
-            del network
+            feature = _update(features, views, instruction)
+            if dtype == "float8":
+                remarks.append(_float8_error(feature, exact))
         summary = (f"{dtype} on {describe(torch_device)}", *remarks)
     return Loaded(features, summary)
 
@@ -173,23 +175,25 @@ def _trained(
     return network, tokenizer, f"{model} {weights_digest(network)} {dtype}", remarks
 
 
-def _float8_error(network: nn.Module, tokenizer: Tokenizer, device: torch.device) -> str:
-    """How far float8's feature of one picture is from bfloat16's, in words."""
-    import torch
-
+def _bfloat16_feature(
+    network: nn.Module, tokenizer: Tokenizer, device: torch.device, views: int, instruction: str
+) -> NDArray[np.float32] | None:
+    """What a warm-up gives in bfloat16; None where the GPU's memory is too small for it."""
     from vla_inference_ros.model.qwen.features import QwenFeatures
 
     try:
-        of_each = []
-        for precision in ("bfloat16", "float8"):  # one after the other: both may not fit
-            features = QwenFeatures(network, tokenizer, "", device, precision)
-            of_each.append(_update(features, 1, DEFAULT_INSTRUCTION).ravel())
-            del features
-            torch.cuda.empty_cache()
-    except torch.OutOfMemoryError:
+        with explained_memory():
+            features = QwenFeatures(network, tokenizer, "", device, "bfloat16")
+            return _update(features, views, instruction)
+    except ModelError:  # only of memory: the picture is our own
+        return None
+
+
+def _float8_error(found: NDArray[np.float32], exact: NDArray[np.float32] | None) -> str:
+    """How far float8's feature is from bfloat16's, in words."""
+    if exact is None:
         return "float8: its error is not known, since bfloat16 does not fit into the GPU's memory"
-    expected, found = of_each
-    cosine = float(found @ expected / np.linalg.norm(found) / np.linalg.norm(expected))
+    cosine = float((found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact))
     return f"float8: the cosine of a feature to that of bfloat16 is {cosine:.5f}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from reference import pixels_of
+from reference import our_pixels
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, FrameError, ModelError, View
@@ -39,14 +39,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def pixel_values(views: list[View]) -> torch.Tensor:
-    """As transformers' processor has them, of the pixels that we read."""
-    patches = np.empty((len(views), 1056, 588), dtype=np.uint8)
-    for view, out in zip(views, patches, strict=True):
-        write_patches(view, out)
-    return pixels_of(patches.reshape(-1, 588))
-
-
 def full_forward(views: list[View], instruction: str) -> np.ndarray:
     """The mean last hidden state by the whole transformers model, which finds its own positions."""
     whole = Qwen2_5_VLForConditionalGeneration(MODEL.config).eval()
@@ -64,7 +56,7 @@ def full_forward(views: list[View], instruction: str) -> np.ndarray:
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             mm_token_type_ids=is_image.int(),
-            pixel_values=pixel_values(views),
+            pixel_values=our_pixels(views),
             image_grid_thw=torch.tensor([[1, 24, 44]] * len(views)),
             output_hidden_states=True,
         ).hidden_states[-1]

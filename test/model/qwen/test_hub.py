@@ -35,12 +35,6 @@ from vla_inference_ros.model.qwen.prompt import tokenise
 from vla_inference_ros.model.tiny import byte_tokenizer
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model with its head, as transformers saves it."""
-    return save_small(tmp_path / "model")
-
-
 def edit(file: Path, **changes: Any) -> None:
     content = json.loads(file.read_text())
     for key, value in changes.items():

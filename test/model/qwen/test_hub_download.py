@@ -21,18 +21,11 @@ from small_qwen import (
     assert_is_small,
     closed_port,
     message_of,
-    save_small,
     use_hub,
 )
 
 from vla_inference_ros.model.qwen import hub
 from vla_inference_ros.model.qwen.hub import load_qwen
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A model with its head, as transformers saves it."""
-    return save_small(tmp_path / "model")
 
 
 @pytest.fixture

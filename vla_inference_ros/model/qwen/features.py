@@ -6,7 +6,6 @@ their places, and the pictures that these are of. Does not own how the model cam
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from vla_inference_ros.model.capture import Captured
-from vla_inference_ros.model.interface import VIEWS, ModelError, View
+from vla_inference_ros.model.interface import ModelError, View
 from vla_inference_ros.model.qwen.language import LanguageModel
 from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, PatchWriter
 from vla_inference_ros.model.qwen.prompt import tokenise
@@ -77,7 +76,7 @@ class QwenFeatures:
         self._sequence: _Sequence | None = None
         self._pictures: list[Picture | None] = []  # whose tokens are in the sequence
         self._staging = torch.empty(0)
-        self._writer = PatchWriter(min(len(VIEWS), os.cpu_count() or 1))
+        self._writer = PatchWriter()
 
     @torch.inference_mode()
     def features(self, views: Sequence[View], instruction: str) -> NDArray[np.float32]:

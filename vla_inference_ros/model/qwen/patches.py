@@ -7,6 +7,7 @@ a still picture in time are left out; ``vision`` has them in its weights.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_inference_ros.model.interface import View
+from vla_inference_ros.model.interface import VIEWS, View
 from vla_inference_ros.model.picture import HEIGHT, WIDTH, decode
 
 PATCH = 14  # pixels, both ways
@@ -27,6 +28,7 @@ BLOCK_ROWS, BLOCK_COLUMNS = HEIGHT // (PATCH * MERGE), WIDTH // (PATCH * MERGE)
 GRID_ROWS, GRID_COLUMNS = BLOCK_ROWS * MERGE, BLOCK_COLUMNS * MERGE  # patches of a view
 PATCHES_PER_VIEW = GRID_ROWS * GRID_COLUMNS
 TOKENS_PER_VIEW = BLOCK_ROWS * BLOCK_COLUMNS
+_THREADS = min(len(VIEWS), os.cpu_count() or 1)
 PATCH_SIZE = PATCH * PATCH * 3  # numbers of one patch: row, column, RGB
 
 
@@ -43,7 +45,7 @@ def write_patches(view: View, out: NDArray[np.uint8]) -> None:
 class PatchWriter:
     """:func:`write_patches` for several pictures at a time, in ``threads`` threads of its own."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int = _THREADS) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def write(self, views: Sequence[View], outs: Sequence[NDArray[np.uint8]]) -> Iterator[int]:
