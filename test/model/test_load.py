@@ -24,6 +24,7 @@ from vla_inference_ros.model.interface import (
 )
 from vla_inference_ros.model.load import Loaded, load_action_model, load_feature_model
 from vla_inference_ros.model.qwen import features as features_module
+from vla_inference_ros.model.qwen.vision import VisionEncoder
 from vla_inference_ros.model.tiny import tiny_heads
 
 HUB_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -252,3 +253,31 @@ def test_it_is_warm_for_the_views_and_the_instruction(monkeypatch: pytest.Monkey
     picture = np.zeros((720, 1280, 3), dtype=np.uint8)
     loaded.model.features([View(name, 0.0, picture) for name in "ab"], instruction)
     assert len(made) == warm == 2
+
+
+@pytest.fixture
+def float8_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's emulation on the CPU."""
+    monkeypatch.setattr("vla_inference_ros.model.linear.check_precision", lambda *_: None)
+
+
+@pytest.mark.usefixtures("float8_allowed")
+def test_float8_tells_how_far_its_features_are_from_bfloat16(folder: Path) -> None:
+    loaded = features_of(str(folder), dtype="float8")
+    *_, cosine = loaded.summary[-1].split()
+    assert loaded.summary[-1] == f"float8: the cosine of a feature to that of bfloat16 is {cosine}"
+    assert 0.9 < float(cosine) < 1
+
+
+@pytest.mark.usefixtures("float8_allowed")
+def test_float8_runs_where_bfloat16_does_not_fit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vision(module: object, device: torch.device, precision: str) -> VisionEncoder:
+        if precision == "bfloat16":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return VisionEncoder(module, device, precision)
+
+    monkeypatch.setattr(features_module, "VisionEncoder", vision)
+    loaded = features_of(str(folder), dtype="float8")
+    assert loaded.summary[-1].startswith("float8: its error is not known")
