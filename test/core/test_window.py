@@ -1,40 +1,66 @@
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Iterator
+import random
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.window import SensorWindow, WindowSnapshot
+from vla_inference_ros.core.window import FILLS, SensorWindow, WindowSnapshot
 
 LENGTH, POINTS, RATE = 65, 4, 650.0
+HISTORY = 2 * LENGTH
 START = 1.7e9
 
 
-def samples(
-    first: int, count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
-    """Samples numbered from ``first``; each says its number in all that it has."""
-    numbers = np.arange(first, first + count)
+class Batch(NamedTuple):
+    times: NDArray[np.float64]
+    force: NDArray[np.float32]
+    ascan: NDArray[np.float32]
+
+
+def samples_of(numbers: NDArray[np.intp]) -> Batch:
+    """Samples with these numbers; each says its number in all that it has."""
     force = numbers.astype(np.float32)
     ascan = (1000 * numbers[:, None] + np.arange(POINTS)).astype(np.float32)
-    return START + numbers / RATE, force, ascan
+    return Batch(START + numbers / RATE, force, ascan)
 
 
-def assert_holds(snapshot: WindowSnapshot, numbers: range) -> None:
-    """The newest rows are the samples with these numbers, and the rows before them are zero."""
-    times, force, ascan = samples(numbers.start, len(numbers))
-    empty = LENGTH - len(numbers)
-    assert snapshot.values.shape == (LENGTH, 1 + POINTS)
+def samples(first: int, count: int) -> Batch:
+    return samples_of(np.arange(first, first + count))
+
+
+def row_of(number: float) -> NDArray[np.float32]:
+    return np.array([number, *(1000 * number + np.arange(POINTS))], np.float32)
+
+
+def assert_holds(snapshot: WindowSnapshot, *runs: range) -> None:
+    """Samples with these numbers, each as many rows before the newest as its number is less; the
+    other rows are zero.
+    """
+    numbers = np.concatenate([np.array(run) for run in runs])
+    expected = np.zeros((LENGTH, 1 + POINTS), np.float32)
+    mask = np.zeros(LENGTH, np.bool_)
+    for number in numbers:
+        expected[number - numbers[-1] - 1] = row_of(number)
+        mask[number - numbers[-1] - 1] = True
+    np.testing.assert_array_equal(snapshot.values, expected)
+    np.testing.assert_array_equal(snapshot.mask, mask)
     assert snapshot.values.dtype == np.float32
-    np.testing.assert_array_equal(snapshot.values[empty:, 0], force)
-    np.testing.assert_array_equal(snapshot.values[empty:, 1:], ascan)
-    assert not snapshot.values[:empty].any()
+    assert snapshot.mask.dtype == np.bool_
     assert snapshot.samples == len(numbers)
-    assert (snapshot.first_time, snapshot.last_time) == (times[0], times[-1])
+    assert snapshot.missing == LENGTH - len(numbers)
+    assert snapshot.gaps == len(runs) - 1
+    times = samples_of(numbers[[0, -1]]).times
+    assert (snapshot.first_time, snapshot.last_time) == pytest.approx(times.tolist(), abs=1e-6)
+
+
+def counts(window: SensorWindow) -> tuple[int, int, int]:
+    """Samples put in order, dropped as duplicates, dropped as late."""
+    snapshot = window.snapshot()
+    return snapshot.reordered, snapshot.duplicates, snapshot.late
 
 
 @pytest.fixture
@@ -44,27 +70,30 @@ def window() -> SensorWindow:
 
 def test_an_empty_window_is_all_zero_and_all_missing(window: SensorWindow) -> None:
     snapshot = window.snapshot()
+    assert snapshot.values.shape == (LENGTH, 1 + POINTS)
     assert not snapshot.values.any()
-    assert (snapshot.samples, snapshot.missing) == (0, LENGTH)
-    assert (snapshot.first_time, snapshot.last_time) == (0.0, 0.0)
+    assert not snapshot.mask.any()
+    assert (snapshot.samples, snapshot.missing, snapshot.gaps) == (0, LENGTH, 0)
+    assert (snapshot.first_time, snapshot.last_time, snapshot.span) == (0.0, 0.0, 0.0)
     assert window.samples == 0
+    assert counts(window) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("count", [1, 15, 64, 65])
 def test_samples_fill_it_from_the_back(window: SensorWindow, count: int) -> None:
     window.append(*samples(100, count))
-    snapshot = window.snapshot()
-    assert_holds(snapshot, range(100, 100 + count))
-    assert snapshot.missing == LENGTH - count
+    assert_holds(window.snapshot(), range(100, 100 + count))
     assert window.samples == count
+    assert window.snapshot().span == pytest.approx((count - 1) / RATE, abs=1e-6)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 13, 15, 64, 65])
+@pytest.mark.parametrize("batch", [1, 7, 13, 15, 64, 65, 130])
 def test_it_always_holds_the_newest_samples(window: SensorWindow, batch: int) -> None:
-    for first in range(0, 5 * LENGTH, batch):
+    for first in range(0, 10 * LENGTH, batch):  # longer than its buffer
         window.append(*samples(first, batch))
         end = first + batch
         assert_holds(window.snapshot(), range(max(0, end - LENGTH), end))
+    assert counts(window) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("before", [0, 10, 65, 70])
@@ -75,61 +104,303 @@ def test_of_a_batch_larger_than_it_the_newest_stay(
     if before:
         window.append(*samples(0, before))
     window.append(*samples(before, count))
-    snapshot = window.snapshot()
-    assert_holds(snapshot, range(before + count - LENGTH, before + count))
-    assert snapshot.missing == 0
+    assert_holds(window.snapshot(), range(before + count - LENGTH, before + count))
+    assert counts(window) == (0, 0, 0)
 
 
 def test_an_empty_batch_changes_nothing(window: SensorWindow) -> None:
+    window.append(*samples(70, 0))
     window.append(*samples(0, 70))
     window.append(*samples(70, 0))
     assert_holds(window.snapshot(), range(5, 70))
 
 
-def test_gaps_are_counted_by_the_samples_they_lack(window: SensorWindow) -> None:
+def test_lost_samples_leave_their_rows_empty(window: SensorWindow) -> None:
     window.append(*samples(0, 30))
-    window.append(*samples(45, 20))  # one datagram of 15 was lost
-    window.append(*samples(66, 15))  # and one sample
-    snapshot = window.snapshot()
-    assert (snapshot.samples, snapshot.missing) == (65, 16)
+    window.append(*samples(45, 10))  # one datagram of 15 was lost
+    window.append(*samples(56, 9))  # and one sample
+    assert_holds(window.snapshot(), range(30), range(45, 55), range(56, 65))
 
 
-def test_empty_rows_and_gaps_are_missing_together(window: SensorWindow) -> None:
-    window.append(*samples(0, 10))
-    window.append(*samples(25, 10))
-    assert window.snapshot().missing == (LENGTH - 20) + 15
-
-
-def test_a_gap_is_forgotten_when_it_has_left_the_window(window: SensorWindow) -> None:
+def test_a_gap_leaves_the_window_with_its_samples(window: SensorWindow) -> None:
     window.append(*samples(0, 30))
-    window.append(*samples(60, LENGTH - 1))
-    assert window.snapshot().missing == 30  # between the oldest sample and the next
-    window.append(*samples(60 + LENGTH - 1, 1))
-    assert window.snapshot().missing == 0
+    window.append(*samples(45, 30))
+    assert_holds(window.snapshot(), range(10, 30), range(45, 75))
+    window.append(*samples(75, 19))
+    assert_holds(window.snapshot(), range(29, 30), range(45, 94))
+    window.append(*samples(94, 1))
+    assert_holds(window.snapshot(), range(45, 95))
+    assert window.samples == 50
 
 
-def test_a_sender_a_little_off_its_nominal_rate_has_no_gaps(window: SensorWindow) -> None:
-    times, force, ascan = samples(0, LENGTH)
-    for factor in (0.9, 1.1):
-        window.append(START + (times - START) * factor, force, ascan)
-        assert window.snapshot().missing == 0
+def test_rows_between_samples_are_filled_as_asked() -> None:
+    seen = {}
+    for fill in FILLS:
+        window = SensorWindow(LENGTH, 1 + POINTS, RATE, fill)
+        window.append(*samples(20, 10))
+        window.append(*samples_of(np.array([34])))
+        window.append(*samples(36, 10))
+        snapshot = window.snapshot()
+        np.testing.assert_array_equal(
+            snapshot.values[snapshot.mask, 0], [*range(20, 30), 34, *range(36, 46)]
+        )
+        assert (snapshot.samples, snapshot.missing, snapshot.gaps) == (21, LENGTH - 21, 2)
+        assert not snapshot.values[: LENGTH - 26].any()
+        seen[fill] = snapshot.values[[-17, -16, -15, -14, -13, -11]]
+    for fill, forces in {
+        "zero": [29, 0, 0, 0, 0, 0],
+        "hold_last": [29, 29, 29, 29, 29, 34],
+        "interpolate": [29, 30, 31, 32, 33, 35],
+    }.items():
+        expected = [row_of(number) if number else np.zeros(1 + POINTS) for number in forces]
+        np.testing.assert_allclose(seen[fill], expected, rtol=1e-6)
 
 
-def test_repeated_and_reordered_times_are_no_negative_gaps(window: SensorWindow) -> None:
-    times, force, ascan = samples(0, LENGTH)
-    window.append(np.full(LENGTH, START), force, ascan)
-    assert window.snapshot().missing == 0
-    window.append(times[::-1], force, ascan)
-    assert window.snapshot().missing == 0
+@pytest.mark.parametrize("fill", FILLS)
+def test_rows_before_its_oldest_sample_are_zero(fill: str) -> None:
+    window = SensorWindow(LENGTH, 1 + POINTS, RATE, fill)
+    window.append(*samples(1, 30))
+    assert_holds(window.snapshot(), range(1, 31))
+    window.append(*samples(46, 55))  # sample 30 falls out, a gap behind it
+    assert_holds(window.snapshot(), range(46, 101))
 
 
-def test_a_clock_that_was_set_far_gives_a_number_that_a_message_can_hold(
-    window: SensorWindow,
+@pytest.mark.parametrize("factor", [0.9, 0.97, 1.03, 1.1])
+def test_a_sender_a_little_off_its_nominal_rate_has_no_gaps(
+    window: SensorWindow, factor: float
 ) -> None:
     times, force, ascan = samples(0, LENGTH)
-    times[30:] += 3e8
+    window.append(START + (times - START) * factor, force, ascan)
+    assert (window.samples, window.snapshot().gaps) == (LENGTH, 0)
+
+
+@pytest.mark.parametrize(("periods", "rows"), [(0.0, 1), (0.4, 1), (1.4, 1), (1.6, 2), (16.4, 16)])
+def test_a_time_between_samples_is_rounded_to_rows(
+    window: SensorWindow, periods: float, rows: int
+) -> None:
+    _, force, ascan = samples(1, 2)
+    window.append(np.array([START, START + periods / RATE]), force, ascan)
+    np.testing.assert_array_equal(np.flatnonzero(window.snapshot().mask), [64 - rows, 64])
+
+
+def test_a_sensor_that_stamps_in_bursts_has_no_gaps_but_lost_bursts(window: SensorWindow) -> None:
+    for first in (0, 15, 30, 60, 75):
+        _, force, ascan = samples(first, 15)
+        window.append(np.full(15, START + first / RATE), force, ascan)
+    snapshot = window.snapshot()
+    np.testing.assert_array_equal(
+        snapshot.values[:, 0], [*range(25, 45), *np.zeros(15), *range(60, 90)]
+    )
+    assert (snapshot.samples, snapshot.gaps) == (50, 1)
+    assert counts(window) == (0, 0, 0)
+
+
+def test_a_run_of_stamps_that_is_a_little_late_makes_no_gap(window: SensorWindow) -> None:
+    times, force, ascan = samples(0, LENGTH)
+    times[30:40] += 0.7 / RATE
     window.append(times, force, ascan)
-    assert window.snapshot().missing == 2**32 - 1
+    np.testing.assert_array_equal(window.snapshot().values[:, 0], range(LENGTH))
+    assert (window.snapshot().samples, window.snapshot().gaps) == (LENGTH, 0)
+
+
+def test_overtaken_samples_are_put_in_their_place(window: SensorWindow) -> None:
+    window.append(*samples(0, 30))
+    window.append(*samples(45, 15))
+    assert_holds(window.snapshot(), range(30), range(45, 60))
+    window.append(*samples(30, 15))
+    assert_holds(window.snapshot(), range(60))
+    window.append(*samples(60, 15))
+    assert_holds(window.snapshot(), range(10, 75))
+    assert counts(window) == (15, 0, 0)
+
+
+def test_only_samples_that_came_after_a_newer_one_count_as_reordered(window: SensorWindow) -> None:
+    window.append(*samples_of(np.array([0, 1, 4, 5])))
+    window.append(*samples_of(np.array([2, 3, 6, 7])))
+    assert_holds(window.snapshot(), range(8))
+    assert counts(window) == (2, 0, 0)
+    window.append(*samples_of(np.array([10, 8, 11, 9])))
+    assert_holds(window.snapshot(), range(12))
+    assert counts(window) == (4, 0, 0)
+
+
+def test_samples_of_one_time_stay_in_the_order_in_which_they_came(window: SensorWindow) -> None:
+    window.append(*samples(0, 10))
+    window.append(*samples(20, 10))
+    for first in (10, 15):
+        _, force, ascan = samples(first, 5)
+        window.append(np.full(5, START + 19 / RATE), force, ascan)
+    np.testing.assert_array_equal(window.snapshot().values[-30:, 0], range(30))
+    assert counts(window) == (10, 0, 0)
+
+
+def test_a_repeated_datagram_is_dropped(window: SensorWindow) -> None:
+    window.append(*samples(0, 15))
+    window.append(*samples(0, 15))
+    window.append(*samples(15, 15))
+    window.append(*samples(0, 15))
+    window.append(*samples(10, 25))
+    assert_holds(window.snapshot(), range(35))
+    assert counts(window) == (0, 15 + 15 + 20, 0)
+
+
+def test_a_sample_twice_in_one_batch_is_a_duplicate(window: SensorWindow) -> None:
+    window.append(*samples_of(np.array([0, 1, 1, 2, 0])))
+    assert_holds(window.snapshot(), range(3))
+    assert counts(window) == (0, 2, 0)
+
+
+def test_duplicates_of_samples_that_have_left_the_window_are_recognised(
+    window: SensorWindow,
+) -> None:
+    window.append(*samples(0, HISTORY))
+    window.append(*samples(0, 15))
+    assert_holds(window.snapshot(), range(HISTORY - LENGTH, HISTORY))
+    assert counts(window) == (0, 15, 0)
+
+
+@pytest.mark.parametrize("column", ["force", "ascan"])
+def test_samples_of_one_time_that_differ_in_a_bit_are_both_kept(
+    window: SensorWindow, column: str
+) -> None:
+    batch = Batch(np.array([START]), np.zeros(1, np.float32), np.zeros((1, POINTS), np.float32))
+    other = Batch(*(array.copy() for array in batch))
+    getattr(other, column).flat[-1] = -0.0
+    window.append(*batch)
+    window.append(*other)
+    assert window.samples == 2
+    window.append(*batch)
+    window.append(*other)
+    assert window.samples == 2
+    assert counts(window) == (0, 2, 0)
+
+
+def test_a_duplicate_that_is_not_a_number_is_one_still(window: SensorWindow) -> None:
+    times, force, ascan = samples(0, 1)
+    ascan[0, 1] = np.nan
+    window.append(times, force, ascan)
+    window.append(times, force, ascan)
+    assert (window.samples, counts(window)) == (1, (0, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("later", "duplicates"), [(0.5e-6, 1), (-0.5e-6, 1), (3e-6, 0), (-3e-6, 0)]
+)
+def test_a_microsecond_tells_one_sample_from_another(
+    window: SensorWindow, later: float, duplicates: int
+) -> None:
+    times, force, ascan = samples(0, 1)
+    window.append(times, force, ascan)
+    window.append(times + later, force, ascan)
+    assert window.snapshot().duplicates == duplicates
+    assert window.samples == 2 - duplicates
+
+
+@pytest.mark.parametrize("correction", [0.002, -0.002, 0.05, 0.5])
+def test_duplicates_are_known_by_the_senders_time(window: SensorWindow, correction: float) -> None:
+    times, force, ascan = samples(0, 15)
+    window.append(times, force, ascan, 3.0)
+    window.append(times + correction, force, ascan, 3.0 + correction)
+    assert (window.samples, counts(window)) == (15, (0, 15, 0))
+
+
+def test_duplicates_from_before_the_senders_clock_was_set_back_are_known(
+    window: SensorWindow,
+) -> None:
+    times, force, ascan = samples(0, 15)
+    window.append(times, force, ascan, 3.0)
+    window.append(*samples(15, 15), 53.0)
+    window.append(times + 50.0, force, ascan, 53.0)
+    assert_holds(window.snapshot(), range(30))
+    assert counts(window) == (0, 15, 0)
+
+
+def test_like_samples_of_one_time_here_are_two_if_the_sender_says_so(window: SensorWindow) -> None:
+    times, force, ascan = samples(0, 1)
+    window.append(times, force, ascan, 3.0)
+    window.append(times, force, ascan, -7.0)
+    assert (window.samples, counts(window)) == (2, (0, 0, 0))
+
+
+@pytest.mark.parametrize("correction", [0.002, -0.002, 0.02, -0.02])
+def test_a_corrected_clock_offset_moves_the_kept_samples_too(
+    window: SensorWindow, correction: float
+) -> None:
+    for first, offset in ((0, 3.0), (15, 3.0 + correction), (30, 3.0 + correction)):
+        times, force, ascan = samples(first, 15)
+        window.append(times + offset, force, ascan, offset)
+    snapshot = window.snapshot()
+    np.testing.assert_array_equal(snapshot.values[-45:, 0], range(45))
+    assert (snapshot.samples, snapshot.gaps) == (45, 0)
+    assert counts(window) == (0, 0, 0)
+    assert snapshot.first_time == pytest.approx(START + 3.0 + correction, abs=1e-6)
+
+
+@pytest.mark.parametrize("step", [-3600.0, -0.5, 0.5, 3600.0])
+def test_when_this_hosts_clock_was_set_the_kept_samples_go_along(
+    window: SensorWindow, step: float
+) -> None:
+    window.append(*samples(0, 15), 3.0)
+    window.append(*samples(15, 0), 3.0 + step)
+    times, force, ascan = samples(15, 15)
+    window.append(times + step, force, ascan, 3.0 + step)
+    snapshot = window.snapshot()
+    np.testing.assert_array_equal(snapshot.values[-30:, 0], range(30))
+    assert (snapshot.samples, snapshot.gaps, counts(window)) == (30, 0, (0, 0, 0))
+    assert snapshot.first_time == pytest.approx(START + step, abs=1e-6)
+
+
+def test_a_senders_clock_that_was_set_leaves_the_kept_samples(window: SensorWindow) -> None:
+    window.append(*samples(0, 15), 3.0)
+    window.append(*samples(15, 15), -500.0)
+    window.append(*samples(30, 15), 0.0)
+    assert_holds(window.snapshot(), range(45))
+    assert counts(window) == (0, 0, 0)
+
+
+def test_samples_older_than_a_full_history_are_dropped_as_late(window: SensorWindow) -> None:
+    window.append(*samples(20, HISTORY))
+    window.append(*samples(5, 15))
+    assert_holds(window.snapshot(), range(20 + HISTORY - LENGTH, 20 + HISTORY))
+    assert counts(window) == (0, 0, 15)
+    window.append(*samples(5, 20))  # only what is kept can be known again
+    assert counts(window) == (0, 5, 30)
+
+
+def test_while_the_history_has_room_no_sample_is_late(window: SensorWindow) -> None:
+    window.append(*samples(20, HISTORY - 15))
+    window.append(*samples(0, 15))
+    window.append(*samples(0, 15))
+    assert counts(window) == (15, 15, 0)
+    window.append(*samples_of(np.array([16])))  # goes in for sample 0, which is out
+    window.append(*samples(0, 2))  # sample 1 is known
+    assert counts(window) == (16, 16, 1)
+
+
+@pytest.mark.parametrize(("older", "restarts"), [(0.99, False), (1.01, True), (1e6, True)])
+def test_a_batch_a_second_older_than_the_newest_sample_starts_it_over(
+    window: SensorWindow, older: float, restarts: bool
+) -> None:
+    times, force, ascan = samples(0, 30)
+    window.append(times, force, ascan)
+    window.append(times[10:20] - times[19] + times[-1] - older, force[10:20], ascan[10:20])
+    snapshot = window.snapshot()
+    assert snapshot.values[-1, 0] == (19 if restarts else 29)
+    assert snapshot.samples == (10 if restarts else 30)
+    assert counts(window) == (0 if restarts else 10, 0, 0)
+
+
+def test_a_stamp_from_the_far_future_blocks_nothing(window: SensorWindow) -> None:
+    window.append(*samples(0, 30))
+    _, force, ascan = samples(30, 15)
+    window.append(np.full(15, START + 1e9), force, ascan)
+    assert window.snapshot().last_time == START + 1e9
+    np.testing.assert_array_equal(np.flatnonzero(window.snapshot().mask), range(50, 65))
+    window.append(*samples(0, 30))  # duplicates only
+    assert window.snapshot().last_time == START + 1e9
+    window.append(*samples(45, 15))
+    assert_holds(window.snapshot(), range(45, 60))
+    assert counts(window) == (0, 30, 0)
 
 
 def test_another_ascan_length_is_refused_and_changes_nothing(window: SensorWindow) -> None:
@@ -140,12 +411,44 @@ def test_another_ascan_length_is_refused_and_changes_nothing(window: SensorWindo
     assert_holds(window.snapshot(), range(5, 70))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_time_that_is_not_finite_is_refused_and_changes_nothing(
+    window: SensorWindow, bad: float
+) -> None:
+    window.append(*samples(0, 70))
+    times, force, ascan = samples(70, 3)
+    times[1] = bad
+    with pytest.raises(ValueError, match=f"sample 1 of 3 has time {bad} s"):
+        window.append(times, force, ascan)
+    with pytest.raises(ValueError, match=f"clock offset {bad} s, not a finite one"):
+        window.append(*samples(70, 3), bad)
+    assert_holds(window.snapshot(), range(5, 70))
+    window.append(*samples(70, 3))
+    assert_holds(window.snapshot(), range(8, 73))
+
+
+def test_an_unknown_fill_is_refused() -> None:
+    with pytest.raises(ValueError, match="'nearest', not one of zero, hold_last, interpolate"):
+        SensorWindow(LENGTH, 1 + POINTS, RATE, "nearest")
+
+
+def test_cleared_it_is_empty_and_still_counts_from_the_start(window: SensorWindow) -> None:
+    window.append(*samples(15, 15))
+    window.append(*samples(0, 15))
+    window.append(*samples(0, 15))
+    window.clear()
+    assert (window.samples, window.snapshot().missing) == (0, LENGTH)
+    window.append(*samples(0, 15))
+    assert_holds(window.snapshot(), range(15))
+    assert counts(window) == (15, 15, 0)
+
+
 def test_a_snapshot_is_its_owners_copy(window: SensorWindow) -> None:
     window.append(*samples(0, LENGTH))
     snapshot = window.snapshot()
     window.append(*samples(LENGTH, 20))
     assert_holds(snapshot, range(LENGTH))
-    snapshot.values[:] = -1.0
+    snapshot.values[:], snapshot.mask[:] = -1.0, False
     assert_holds(window.snapshot(), range(20, 20 + LENGTH))
 
 
@@ -156,32 +459,103 @@ def test_the_appended_arrays_stay_their_owners(window: SensorWindow) -> None:
     assert_holds(window.snapshot(), range(LENGTH))
 
 
-@pytest.fixture
-def eager_threads() -> Iterator[None]:
-    """Threads give way to each other as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
+DATAGRAM, DATAGRAMS = 15, 200
 
 
-@pytest.mark.usefixtures("eager_threads")
-def test_a_snapshot_during_appends_is_of_one_instant(window: SensorWindow) -> None:
-    done = threading.Event()
+def arrivals(source: random.Random) -> list[int]:
+    """Numbers of the datagrams that arrive, in this order: 20% are lost, 5% are overtaken by up to
+    3 others, 5% come once more up to 3 later.
+    """
+    arriving = []
+    for number in range(DATAGRAMS):
+        if source.random() < 0.2:
+            continue
+        when = number + (source.randint(1, 3) + 0.5 if source.random() < 0.05 else 0.0)
+        arriving.append((when, number))
+        if source.random() < 0.05:
+            arriving.append((when + source.randint(0, 3) + 0.25, number))
+    return [number for _, number in sorted(arriving)]
 
-    def append() -> None:
-        for first in range(0, 13 * 1000, 13):
-            window.append(*samples(first, 13))
-        done.set()
 
-    thread = threading.Thread(target=append)
-    thread.start()
-    while not done.is_set():
-        snapshot = window.snapshot()
-        if snapshot.samples:
-            newest = int(snapshot.values[-1, 0])
-            assert newest % 13 == 12  # only whole batches
-            assert_holds(snapshot, range(newest + 1 - snapshot.samples, newest + 1))
-            assert snapshot.missing == LENGTH - snapshot.samples
-    thread.join()
-    assert_holds(window.snapshot(), range(13_000 - LENGTH, 13_000))
+def placed(received: set[int], pace: float) -> dict[int, int]:
+    """Row: number of the received sample that belongs there, where the sensor takes ``pace``
+    nominal periods for a sample.
+    """
+    newest = max(received)
+    rows, row, next_number = {}, LENGTH - 1, newest
+    for number in range(newest, newest - 2 * LENGTH, -1):
+        if number in received:
+            row -= round((next_number - number) * pace)
+            next_number = number
+            if row >= 0:
+                rows[row] = number
+    return rows
+
+
+def filled(rows: dict[int, int], fill: str) -> NDArray[np.float32]:
+    values = np.zeros((LENGTH, 1 + POINTS), np.float32)
+    ordered = sorted(rows)
+    for row in range(ordered[0], LENGTH):
+        before = ordered[bisect_right(ordered, row) - 1]
+        after = ordered[bisect_left(ordered, row)]
+        if row in rows or fill == "hold_last":
+            values[row] = row_of(rows[before])
+        elif fill == "interpolate":
+            share = (row - before) / (after - before)
+            values[row] = row_of(rows[before] + share * (rows[after] - rows[before]))
+    return values
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("jitter", "pace", "correction"),
+    [
+        pytest.param(0.0, 1.0, 0.0, id="exact"),
+        pytest.param(0.2, 1.0, 0.0, id="jitter"),
+        pytest.param(0.0, 1.03, 0.0, id="slow"),
+        pytest.param(0.0, 0.97, 0.0, id="fast"),
+        pytest.param(0.0, 1.0, 0.002, id="offset corrected"),
+        pytest.param(0.2, 1.0, -0.002, id="jitter and offset corrected"),
+    ],
+)
+def test_after_each_datagram_it_is_what_has_truly_arrived(
+    seed: int, jitter: float, pace: float, correction: float
+) -> None:
+    source = random.Random(seed)
+    total = DATAGRAM * DATAGRAMS
+    periods = [number * pace + source.uniform(-jitter, jitter) for number in range(total)]
+    sent = START + np.array(periods, np.float64) / RATE
+    windows = {fill: SensorWindow(LENGTH, 1 + POINTS, RATE, fill) for fill in FILLS}
+    received: set[int] = set()
+    reordered = duplicates = most_gaps = 0
+    for turn, datagram in enumerate(arrivals(source)):
+        offset = 3.25 + correction * (turn // 10 % 2)
+        first = datagram * DATAGRAM
+        numbers = range(first, first + DATAGRAM)
+        if first in received:
+            duplicates += DATAGRAM
+        elif received and first < max(received):
+            reordered += DATAGRAM
+        received.update(numbers)
+        rows = placed(received, pace)
+        mask = np.isin(np.arange(LENGTH), list(rows))
+        for fill, window in windows.items():
+            _, force, ascan = samples(first, DATAGRAM)
+            window.append(sent[first : first + DATAGRAM] + offset, force, ascan, offset)
+            snapshot = window.snapshot()
+            expected = filled(rows, fill)
+            assert np.array_equal(snapshot.mask, mask)
+            assert np.array_equal(snapshot.values[mask], expected[mask])
+            assert np.allclose(snapshot.values, expected, rtol=1e-6, atol=0.0)
+            assert window.samples == snapshot.samples == len(rows)
+            assert snapshot.missing == LENGTH - len(rows)
+            steps = np.diff(sorted(rows))
+            assert snapshot.gaps == np.count_nonzero(steps > 1)
+            assert (snapshot.reordered, snapshot.duplicates) == (reordered, duplicates)
+            assert snapshot.late == 0
+            assert abs(snapshot.first_time - sent[rows[min(rows)]] - offset) < 2e-6
+            assert abs(snapshot.last_time - sent[max(received)] - offset) < 2e-6
+            most_gaps = max(most_gaps, snapshot.gaps)
+    assert most_gaps >= 2
+    assert reordered >= 2 * DATAGRAM
+    assert duplicates >= 2 * DATAGRAM
