@@ -9,7 +9,15 @@ import pytest
 from configs import config_type
 
 from vla_inference_ros import graph
-from vla_inference_ros.graph import ARGUMENTS, NODES, SIM_NODES, ArgumentError, build
+from vla_inference_ros.graph import (
+    ARGUMENTS,
+    FAULT_NODE,
+    FAULT_PORTS,
+    NODES,
+    SIM_NODES,
+    ArgumentError,
+    build,
+)
 
 # The interface that launch files, scripts and people rely on.
 DEFAULTS = {
@@ -26,6 +34,7 @@ DEFAULTS = {
     "camera_port": "5555",
     "sensor_port": "9999",
     "sim": "false",
+    "faults": "false",
     "save_data": "false",
     "output_dir": ".",
     "duration": "0.0",
@@ -59,7 +68,7 @@ def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
 def test_an_argument_goes_to_a_parameter_and_has_its_default(
     argument: graph.Argument, node: str, parameter: str
 ) -> None:
-    assert node in NODES + SIM_NODES
+    assert node in (*NODES, *SIM_NODES, FAULT_NODE)
     default = dataclasses.asdict(config_of(node))[parameter]
     value = argument.value(argument.default)
     assert (value, type(value)) == (default, type(default))
@@ -72,7 +81,7 @@ def test_launch_files_are_installed_and_set_known_arguments(file: str) -> None:
 
 
 def test_every_node_is_an_installed_executable() -> None:
-    for node in NODES + SIM_NODES:
+    for node in (*NODES, *SIM_NODES, FAULT_NODE):
         assert (graph.prefix() / "lib" / graph.PACKAGE / node).is_file()
 
 
@@ -116,6 +125,36 @@ def test_sim_adds_senders_that_use_the_bridges_ports() -> None:
     assert "sim_camera" not in parameters(build({"sim": "0", **ports}))
 
 
+def test_faults_stand_between_the_simulated_senders_and_the_bridges() -> None:
+    built = build({"sim": "true", "faults": "true"})
+    assert sorted(node.name for node in built.nodes) == sorted([*NODES, *SIM_NODES, FAULT_NODE])
+    assert parameters(built) == {node: {"port": port} for node, port in FAULT_PORTS.items()}
+    injector = config_of(FAULT_NODE)
+    assert {
+        "sim_camera": injector.camera_listen_port,
+        "sim_robot": injector.robot_source_port,
+        "sim_sensor": injector.sensor_listen_port,
+    } == FAULT_PORTS
+
+
+def test_the_fault_injector_follows_the_bridges_ports() -> None:
+    ports = {"camera_port": "6001", "robot_port": "6002", "sensor_port": "6003"}
+    assert parameters(build({"sim": "true", "faults": "true", **ports})) == {
+        "camera_bridge": {"port": 6001},
+        "robot_bridge": {"port": 6002},
+        "sensor_bridge": {"port": 6003},
+        FAULT_NODE: {"camera_port": 6001, "robot_port": 6002, "sensor_port": 6003},
+        **{node: {"port": port} for node, port in FAULT_PORTS.items()},
+    }
+
+
+def test_faults_are_for_simulated_senders() -> None:
+    for given in ({"faults": "true"}, {"faults": "true", "sim": "false"}):
+        with pytest.raises(ArgumentError, match=r"faults:=true needs sim:=true"):
+            build(given)
+    assert build({"sim": "true", "faults": "false"}) == build({"sim": "true"})
+
+
 def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.touch()
@@ -137,6 +176,7 @@ def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
         ("duration", ""),
         ("sim", "maybe"),
         ("sim", ""),
+        ("faults", "some"),
         ("respawn", "2"),
         ("save_data", "ja"),
     ],

@@ -76,6 +76,9 @@ class Graph:
 # Those that take longest to start come first.
 NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge", "monitor")
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
+FAULT_NODE = "fault_injector"
+# Where the simulated senders send to, or are heard, with the fault injector behind them.
+FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
 
 ARGUMENTS = (
@@ -140,23 +143,29 @@ ARGUMENTS = (
         "5556",
         "TCP port of the robot sender",
         int,
-        (("robot_bridge", "port"), ("sim_robot", "port")),
+        (("robot_bridge", "port"), ("sim_robot", "port"), (FAULT_NODE, "robot_port")),
     ),
     Argument(
         "camera_port",
         "5555",
         "TCP port that the cameras push to",
         int,
-        (("camera_bridge", "port"), ("sim_camera", "port")),
+        (("camera_bridge", "port"), ("sim_camera", "port"), (FAULT_NODE, "camera_port")),
     ),
     Argument(
         "sensor_port",
         "9999",
         "UDP port that the sensor sends to",
         int,
-        (("sensor_bridge", "port"), ("sim_sensor", "port")),
+        (("sensor_bridge", "port"), ("sim_sensor", "port"), (FAULT_NODE, "sensor_port")),
     ),
     Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
+    Argument(
+        "faults",
+        "false",
+        "put the fault injector between the simulated senders and the bridges",
+        _boolean,
+    ),
     Argument("save_data", "false", "save a run folder (not in this version)", _boolean),
     Argument("output_dir", ".", "where save_data writes"),
     Argument(
@@ -206,6 +215,11 @@ def build(given: Mapping[str, str]) -> Graph:
             "argument save_data:=true: this version cannot save run folders; record the topics "
             "with 'ros2 bag record --all' instead"
         )
+    if values["faults"] and not values["sim"]:
+        raise ArgumentError(
+            "argument faults:=true needs sim:=true: point real senders at a fault_injector of "
+            "your own instead"
+        )
     params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
@@ -214,6 +228,10 @@ def build(given: Mapping[str, str]) -> Graph:
         for node, parameter in arguments[name].targets:
             overrides.setdefault(node, {})[parameter] = values[name]
     names = NODES + (SIM_NODES if values["sim"] else ())
+    if values["faults"]:
+        names += (FAULT_NODE,)
+        for node, port in FAULT_PORTS.items():
+            overrides.setdefault(node, {})["port"] = port
     return Graph(
         nodes=tuple(NodeSpec(name, overrides.get(name, {})) for name in names),
         params_file=params_file,

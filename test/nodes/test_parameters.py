@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 import subprocess
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from vla_inference_ros import graph
 from vla_inference_ros.nodes.parameters import (
     ParameterError,
     declare,
+    follow,
     parameter,
     specifications,
 )
 
 TIMEOUT = 30.0  # s, for a node that should end at once
-ALL_NODES = graph.NODES + graph.SIM_NODES
+ALL_NODES = (*graph.NODES, *graph.SIM_NODES, graph.FAULT_NODE)
 FILE = graph.share() / "config" / "async.yaml"
 
 
@@ -158,6 +160,7 @@ def test_parameters_are_described_and_read_only(node: Node) -> None:
         ([("rate", 10)], "'rate': .*expecting type 'DOUBLE'"),
         ([("rate", 0.4)], r"'rate': .*Min: 0.5, Max: 20.0, value: 0\.4"),
         ([("rate", float("nan"))], "'rate': .*value: nan"),
+        ([("rate", math.nextafter(20.0, 21.0))], r"'rate' is 20\.0{14}4, not 0\.5 to 20"),
         ([("rate", float("inf"))], "'rate': .*value: inf"),
         ([("mode", "maybe")], "'mode' is 'maybe', not one of slow, fast"),
         ([("mode", "")], "'mode' is '', not one of slow, fast"),
@@ -170,6 +173,97 @@ def test_parameters_are_described_and_read_only(node: Node) -> None:
 def test_a_value_that_cannot_be_used_is_refused_by_name(node: Node, message: str) -> None:
     with pytest.raises(ParameterError, match=f"^parameter {message}"):
         declare(node, Config)
+
+
+# --- follow
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Changing:
+    port: int = parameter(80, "port to use", minimum=1, maximum=100)
+    rate: float = parameter(10.0, "rate [Hz]", minimum=0.5, maximum=20.0, dynamic=True)
+    mode: str = parameter("slow", "how", choices=("slow", "fast"), dynamic=True)
+
+
+@pytest.fixture
+def heard(node: Node) -> list[Changing]:
+    """What is told of the node's changes."""
+    heard: list[Changing] = []
+    follow(node, declare(node, Changing), heard.append)
+    return heard
+
+
+def refusals(node: Node, **values: bool | int | float | str) -> list[str]:
+    """The reasons; empty for what is taken."""
+    given = [Parameter(name, value=value) for name, value in values.items()]
+    results = node.set_parameters(given)
+    assert [result.successful for result in results] == [not result.reason for result in results]
+    return [result.reason for result in results]
+
+
+def test_only_dynamic_parameters_may_be_set(node: Node, heard: list[Changing]) -> None:
+    assert [node.describe_parameter(name).read_only for name in specifications(Changing)] == [
+        True,
+        False,
+        False,
+    ]
+    (reason,) = refusals(node, port=81)
+    assert "read-only" in reason
+    assert heard == []
+
+
+def test_changes_are_told_with_all_values_in_force(node: Node, heard: list[Changing]) -> None:
+    assert refusals(node, rate=20.0) == [""]
+    assert refusals(node, mode="fast") == [""]
+    assert refusals(node, rate=0.5) == [""]
+    assert heard == [
+        Changing(80, 20.0, "slow"),
+        Changing(80, 20.0, "fast"),
+        Changing(80, 0.5, "fast"),
+    ]
+
+
+def test_parameters_set_at_once_are_told_at_once(node: Node, heard: list[Changing]) -> None:
+    both = [Parameter("rate", value=5.0), Parameter("mode", value="fast")]
+    assert node.set_parameters_atomically(both).successful
+    assert heard == [Changing(80, 5.0, "fast")]
+    bad = [Parameter("rate", value=6.0), Parameter("mode", value="maybe")]
+    assert not node.set_parameters_atomically(bad).successful
+    assert len(heard) == 1
+    assert node.get_parameter("rate").value == 5.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("rate", 20.5, "Max: 20.0, value: 20.5"),
+        ("rate", math.nan, "value: nan"),
+        (
+            "rate",
+            math.nextafter(20.0, 21.0),
+            "^parameter 'rate' is 20.000000000000004, not 0.5 to 20$",
+        ),
+        ("rate", "fast", "Wrong parameter type"),
+        ("mode", "maybe", "^parameter 'mode' is 'maybe', not one of slow, fast$"),
+    ],
+)
+def test_a_change_to_what_cannot_be_used_is_refused_with_the_reason(
+    name: str, value: float | str, reason: str, node: Node, heard: list[Changing]
+) -> None:
+    before = node.get_parameter(name).value
+    (said,) = refusals(node, **{name: value})
+    assert re.search(reason, said)
+    assert node.get_parameter(name).value == before
+    assert heard == []
+
+
+def test_parameters_of_others_are_not_told(node: Node, heard: list[Changing]) -> None:
+    node.declare_parameter("other", 1)
+    assert refusals(node, other=2) == [""]
+    assert heard == []
+
+
+# --- nodes
 
 
 @pytest.mark.parametrize(
