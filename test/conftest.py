@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 _DOMAINS = range(1, 102)  # those whose ports lie below Linux's range of ephemeral ports
 
 
@@ -32,3 +34,13 @@ _domain, _lock = _claim_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the long tests in full length")
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the long tests run in full length."""
+    return bool(pytestconfig.getoption("--full"))

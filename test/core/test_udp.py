@@ -47,6 +47,14 @@ def test_a_datagram_comes_whole(receiver: UdpReceiver, sender: socket.socket, si
     assert received(receiver).data == data
 
 
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+def test_a_datagram_says_where_it_comes_from(receiver: UdpReceiver, source: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        sender.sendto(b"", ("127.0.0.1", receiver.port))
+        assert received(receiver).source == source
+
+
 def test_datagrams_come_in_order_and_apart(receiver: UdpReceiver, sender: socket.socket) -> None:
     for number in range(10):
         sender.sendto(bytes([number]), ("127.0.0.1", receiver.port))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from wire_cases import BAD_TIMES, GOOD_TIMES, NOT_FINITE, NOW, refused
 
 from vla_inference_ros.core.wire import RobotPacket, SensorDatagram
@@ -80,6 +81,18 @@ def test_robot_time_that_can_be(time: float) -> None:
     assert packet.origin_time == packet.send_time == time
 
 
+@pytest.mark.parametrize("age", [-0.09, 0.0, 59.9])
+def test_robot_age_that_can_be(age: float) -> None:
+    packet = RobotPacket.unpack([b"robot_state", robot_payload(NOW, NOW + age)])
+    assert packet.send_time - packet.origin_time == pytest.approx(age, abs=1e-6)
+
+
+@pytest.mark.parametrize(("age", "when"), [(-0.11, "before"), (60.1, "after"), (1e6, "after")])
+def test_robot_states_are_sent_when_they_are_new(age: float, when: str) -> None:
+    with refused("bad time", f"robot state was sent .* s {when} its acquisition"):
+        RobotPacket.unpack([b"robot_state", robot_payload(NOW, NOW + age)])
+
+
 # --- sensor
 
 
@@ -124,6 +137,12 @@ def test_sensor_size(size: int) -> None:
         SensorDatagram.unpack(sensor_datagram()[:size])
 
 
+def test_sensor_datagram_with_too_many_samples_is_refused_by_its_length() -> None:
+    assert len(SensorDatagram.unpack(sensor_datagram(15)).times) == 15
+    with refused("wrong size", f"datagram is {4 + 4120 * 16} bytes, more than 15 samples"):
+        SensorDatagram.unpack(sensor_datagram(16))
+
+
 @pytest.mark.parametrize("said", [0, 2, 4, 2**32 - 1, 0x03000000])
 def test_sensor_count(said: int) -> None:
     with refused("wrong count", f"says {said} samples, but holds 3"):
@@ -152,3 +171,26 @@ def test_sensor_time_that_cannot_be(key: str, time: float) -> None:
 def test_sensor_time_that_can_be(time: float) -> None:
     datagram = SensorDatagram.unpack(sensor_datagram(1, time=time, send_time=time))
     assert datagram.times[0] == datagram.send_times[0] == time
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize(("age", "when"), [(-0.11, "before"), (60.1, "after")])
+def test_sensor_samples_are_sent_when_they_are_new(index: int, age: float, when: str) -> None:
+    times = np.array([NOW, NOW + 0.001, NOW + 0.002])
+    send_times = times + 0.01
+    send_times[index] = times[index] + age
+    with refused("bad time", f"sensor sample was sent .* s {when} its acquisition"):
+        SensorDatagram.unpack(packed(times, send_times))
+
+
+def test_sensor_times_must_not_decrease() -> None:
+    same = np.array([NOW, NOW, NOW + 0.001])
+    assert SensorDatagram.unpack(packed(same, same)).times.tolist() == same.tolist()
+    with refused("bad time", "times must not decrease within a datagram"):
+        SensorDatagram.unpack(packed(same[::-1], same))
+
+
+def packed(times: NDArray[np.float64], send_times: NDArray[np.float64]) -> bytes:
+    """A datagram of samples that are all zero."""
+    zeros = np.zeros((len(times), 1025), np.float32)
+    return SensorDatagram(times, send_times, zeros[:, 0], zeros).pack()

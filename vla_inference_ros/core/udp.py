@@ -13,17 +13,21 @@ _SO_TIMESTAMPNS = 35
 _SO_RXQ_OVFL = 40
 _TIMESPEC = struct.Struct("@qq")
 _DROP_COUNT = struct.Struct("@I")
-_MAX_DATAGRAM = 65536
+_MAX_DATAGRAM = 65536  # over what IPv4 can carry, so that none is cut
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_DROP_COUNT.size)
 
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """``receive_time`` is the kernel's [Unix s]; ``dropped`` counts datagrams lost before it."""
+    """``receive_time`` is the kernel's [Unix s]; ``dropped`` counts datagrams lost before it.
+
+    ``source`` is the IPv4 address that it says it comes from.
+    """
 
     data: bytes
     receive_time: float
     dropped: int
+    source: str
 
 
 class UdpReceiver:
@@ -68,7 +72,7 @@ class UdpReceiver:
     def receive(self) -> Datagram | None:
         """The next datagram; None if none came in time."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
+            data, ancillary, _, (source, _) = self._socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
         except TimeoutError:
             return None
         receive_time, dropped = time.time(), 0
@@ -81,7 +85,7 @@ class UdpReceiver:
             elif kind == _SO_RXQ_OVFL and len(value) == _DROP_COUNT.size:
                 total = _DROP_COUNT.unpack(value)[0]
                 dropped, self._dropped = (total - self._dropped) % 2**32, total
-        return Datagram(data, receive_time, dropped)
+        return Datagram(data, receive_time, dropped, source)
 
     def close(self) -> None:
         """Release the port."""

@@ -31,6 +31,9 @@ MAX_SAMPLES_PER_DATAGRAM = 15  # what fits into one UDP datagram
 # 2000-01-01 to 2038-01-19, where ROS time ends (int32 seconds): a time outside is not a Unix time
 # in seconds (milliseconds, uptime).
 EARLIEST_TIME, LATEST_TIME = 946_684_800.0, 2_147_483_647.0
+MAX_HEADER_BYTES = 65536  # of a camera message's JSON
+# How long before and after its acquisition a thing can be sent, by a clock that is read twice [s].
+MOST_EARLY, MOST_LATE = 0.1, 60.0
 
 _SAMPLE = np.dtype(
     [("time", "<f8"), ("send_time", "<f8"), ("force", "<f4"), ("ascan", "<f4", (ASCAN_LENGTH,))]
@@ -53,6 +56,17 @@ def _check_time(name: str, value: float) -> float:
             "bad time", f"{name} {value!r} is not a Unix time in seconds: check the sender's clock"
         )
     return value
+
+
+def _check_age(what: str, age: float) -> None:
+    """``age`` is the time from acquisition to sending [s]."""
+    if not -MOST_EARLY <= age <= MOST_LATE:
+        raise WireError(
+            "bad time",
+            f"{what} was sent {abs(age):.6g} s {'before' if age < 0 else 'after'} its acquisition: "
+            f"is one of the sender's two clocks wrong? (limits: {MOST_EARLY:g} s before, "
+            f"{MOST_LATE:g} s after)",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,12 @@ class CameraFrame:
                 f"camera message has {len(parts)} part(s), not 2 (JSON header, JPEG): "
                 "does the sender use send_multipart?",
             )
+        if len(parts[0]) > MAX_HEADER_BYTES:
+            raise WireError(
+                "header too large",
+                f"camera header is {len(parts[0])} bytes, over {MAX_HEADER_BYTES}: are the parts "
+                "JSON header and JPEG, in that order?",
+            )
         try:
             header = json.loads(parts[0])
         except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, nested too deep
@@ -108,17 +128,12 @@ class CameraFrame:
                 f"frame of {name} is {width}x{height}, over the limit of {max_pixels} pixels: "
                 "raise max_pixels if the camera really is that large",
             )
-        send_time = header.get("send_time")
-        return cls(
-            camera=header["camera"],
-            timestamp=_check_time("camera timestamp", _number(header, "timestamp")),
-            jpeg=parts[1],
-            width=width,
-            height=height,
-            send_time=None
-            if send_time is None
-            else _check_time("camera send_time", _number(header, "send_time")),
-        )
+        timestamp = _check_time("camera timestamp", _number(header, "timestamp"))
+        send_time = None
+        if header.get("send_time") is not None:
+            send_time = _check_time("camera send_time", _number(header, "send_time"))
+            _check_age(f"frame of {name}", send_time - timestamp)
+        return cls(header["camera"], timestamp, parts[1], width, height, send_time)
 
 
 def _number(header: Mapping[str, object], key: str) -> float:
@@ -176,9 +191,12 @@ class RobotPacket:
         values = _ROBOT.unpack(parts[1])
         if not all(map(math.isfinite, values[2:])):
             raise WireError("not finite", f"robot payload has NaN or infinite values: {values[2:]}")
+        origin_time = _check_time("robot origin time", values[0])
+        send_time = _check_time("robot send time", values[1])
+        _check_age("robot state", send_time - origin_time)
         return cls(
-            origin_time=_check_time("robot origin time", values[0]),
-            send_time=_check_time("robot send time", values[1]),
+            origin_time=origin_time,
+            send_time=send_time,
             force=values[2],
             joints=values[3:9],
             pose=values[9:15],
@@ -212,6 +230,12 @@ class SensorDatagram:
     def unpack(cls, datagram: bytes) -> SensorDatagram:
         """Read one datagram; all its samples are good or it is refused whole."""
         size = len(datagram)
+        if size > _COUNT.size + cls.SAMPLE_SIZE * MAX_SAMPLES_PER_DATAGRAM:
+            raise WireError(
+                "wrong size",
+                f"sensor datagram is {size} bytes, more than {MAX_SAMPLES_PER_DATAGRAM} samples: "
+                "does something else send to this port?",
+            )
         if size < _COUNT.size + cls.SAMPLE_SIZE or (size - _COUNT.size) % cls.SAMPLE_SIZE:
             raise WireError(
                 "wrong size",
@@ -231,4 +255,13 @@ class SensorDatagram:
         for name in ("time", "send_time"):
             for value in samples[name]:
                 _check_time(f"sensor {name}", float(value))
+        ages = samples["send_time"] - samples["time"]
+        for age in (ages.min(), ages.max()):
+            _check_age("sensor sample", float(age))
+        if (samples["time"][1:] < samples["time"][:-1]).any():
+            raise WireError(
+                "bad time",
+                "times must not decrease within a datagram: was the sender's clock set, or are "
+                "its samples out of order?",
+            )
         return cls(samples["time"], samples["send_time"], samples["force"], samples["ascan"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_inference_ros.core.wire import CAMERA_PORT
+from vla_inference_ros.nodes import curve_parameters
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sim_node import SimNode
 from vla_inference_ros.nodes.vla_node import run
@@ -20,6 +21,8 @@ class SimCameraConfig:
 
     host: str = parameter("127.0.0.1", "host of the camera bridge")
     port: int = parameter(CAMERA_PORT, "port of the camera bridge", minimum=1, maximum=65535)
+    curve_certificate: str = parameter("", curve_parameters.CERTIFICATE)
+    curve_server: str = parameter("", curve_parameters.SERVER)
     cameras: list[str] = parameter(list(CAMERA_NAMES), "names that the cameras send")
     source: list[str] = parameter(
         [""] * len(CAMERA_NAMES),
@@ -53,6 +56,7 @@ class SimCamera(SimNode[SimCameraConfig]):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sim_camera", SimCameraConfig, **node_arguments)
         config = self.config
+        keys = curve_parameters.client_keys(self, config.curve_certificate, config.curve_server)
         try:
             sender = CameraSender(
                 CameraConfig(
@@ -65,6 +69,7 @@ class SimCamera(SimNode[SimCameraConfig]):
                     ),
                     sources=tuple(config.source[: len(config.cameras)]),
                     pool=config.pool,
+                    keys=keys,
                 )
             )
         except SourceError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_inference_ros.core.wire import ROBOT_PORT
+from vla_inference_ros.nodes import curve_parameters
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.sim_node import SimNode
 from vla_inference_ros.nodes.vla_node import StartError, run
@@ -20,6 +21,8 @@ class SimRobotConfig:
     port: int = parameter(
         ROBOT_PORT, "port that the robot bridge connects to", minimum=1, maximum=65535
     )
+    curve_certificate: str = parameter("", curve_parameters.CERTIFICATE)
+    curve_clients: str = parameter("", curve_parameters.CLIENTS)
     rate: float = parameter(100.0, "packets per second [Hz]", minimum=0.1, maximum=1000.0)
 
 
@@ -29,8 +32,9 @@ class SimRobot(SimNode[SimRobotConfig]):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sim_robot", SimRobotConfig, **node_arguments)
         config = self.config
+        keys = curve_parameters.server_keys(self, config.curve_certificate, config.curve_clients)
         try:
-            sender = RobotSender(RobotConfig(config.bind_address, config.port, config.rate))
+            sender = RobotSender(RobotConfig(config.bind_address, config.port, config.rate, keys))
         except OSError as error:
             raise StartError(f"parameters 'bind_address' and 'port': {error}") from error
         self.send_with(sender, f"robot at {config.rate:g} Hz")

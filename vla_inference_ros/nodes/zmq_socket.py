@@ -1,46 +1,153 @@
-"""What the two ZMQ bridges share: binding and connecting with clear errors, and receiving."""
+"""The ZMQ bridges' receiving socket: its limits, its encryption, what becomes of connections."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
-from vla_inference_ros.nodes.vla_node import StartError
+from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
+from vla_inference_ros.nodes.vla_node import StartError, Stream
 
+MOST_PARTS = 8  # of a message; what comes after them is thrown away
 _TIMEOUT_MS = 100  # how often a socket thread looks whether it should stop
+_LOOK_PERIOD = 0.1  # how often it looks what has become of connections [s]
+_RECONNECT_AFTER = 1.0  # that libzmq has not done so by itself [s]
+_REFUSALS = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_ATTEMPTS = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
+_EVENTS = _REFUSALS | _ATTEMPTS | zmq.EVENT_DISCONNECTED
 
 
-def bind(socket: zmq.Socket[bytes], address: str, port: int) -> None:
-    """Bind to a TCP port; StartError says which parameter is at fault."""
-    endpoint = f"tcp://{address}:{port}"
-    try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        raise StartError(
-            f"parameters 'bind_address' and 'port': cannot listen on {endpoint}: {error}. "
-            f"Does another program, or an earlier run, hold port {port}?"
-        ) from error
+class ZmqReceiver:
+    """A socket that is bound or connected once, and then used by one thread until ``close``.
 
+    A message with a part over ``max_bytes`` is counted in ``stream`` and dropped. Over twice that
+    it is not even taken in: libzmq ends the connection, and ours to make is made again.
+    """
 
-def connect(socket: zmq.Socket[bytes], host: str, port: int) -> None:
-    """Connect to a TCP port, now or whenever it appears; StartError if that is no address."""
-    endpoint = f"tcp://{host}:{port}"
-    try:
-        socket.connect(endpoint)
-    except zmq.ZMQError as error:
-        raise StartError(
-            f"parameters 'host' and 'port': cannot connect to {endpoint}: {error}"
-        ) from error
+    def __init__(self, kind: int, stream: Stream, max_bytes: int, remedy: str) -> None:
+        """``remedy`` is what a warning of too large a message tells a person to do."""
+        self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
+        self._endpoint = ""  # that we connect to
+        self._encrypted = False
+        self._refused = False  # whether the last event was a refusal
+        self._lost: float | None = None  # since when nobody connects us again [steady s]
+        self._next_look = 0.0
+        self._resources = ExitStack()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._resources.callback(context.destroy, linger=0)
+        self._socket = context.socket(kind)
+        self._socket.set(zmq.MAXMSGSIZE, 2 * max_bytes)
+        self._socket.set(zmq.RCVTIMEO, _TIMEOUT_MS)
+        self._monitor = self._socket.get_monitor_socket(_EVENTS)
 
+    def subscribe(self, topic: bytes) -> None:
+        """Take messages whose first part begins with ``topic``."""
+        self._socket.set(zmq.SUBSCRIBE, topic)
 
-def messages(socket: zmq.Socket[bytes], stopping: threading.Event) -> Iterator[list[bytes]]:
-    """The parts of each message that comes, until ``stopping`` is set."""
-    socket.setsockopt(zmq.RCVTIMEO, _TIMEOUT_MS)
-    while not stopping.is_set():
+    def bind(self, address: str, port: int, keys: ServerKeys | None = None) -> None:
+        """Bind to a TCP port; StartError says which parameter is at fault."""
+        endpoint = f"tcp://{address}:{port}"
+        self._encrypted = keys is not None
+        if keys is not None:
+            self._resources.enter_context(serving(self._socket, keys))
         try:
-            parts = socket.recv_multipart()
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StartError(
+                f"parameters 'bind_address' and 'port': cannot listen on {endpoint}: {error}. "
+                f"Does another program, or an earlier run, hold port {port}?"
+            ) from error
+
+    def connect(self, host: str, port: int, keys: ClientKeys | None = None) -> None:
+        """Connect to a TCP port, now or whenever it appears; StartError if that is no address."""
+        self._endpoint = f"tcp://{host}:{port}"
+        self._encrypted = keys is not None
+        if keys is not None:
+            secure_client(self._socket, keys)
+        try:
+            self._socket.connect(self._endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StartError(
+                f"parameters 'host' and 'port': cannot connect to {self._endpoint}: {error}"
+            ) from error
+
+    def messages(self, stopping: threading.Event) -> Iterator[list[bytes]]:
+        """The parts of each message that comes, until ``stopping`` is set."""
+        while not stopping.is_set():
+            parts = self._receive()
+            if parts is not None:
+                yield parts
+            now = time.monotonic()
+            if now >= self._next_look:
+                self._next_look = now + _LOOK_PERIOD
+                self._follow_connections(now)
+
+    def close(self) -> None:
+        """Close the socket and all connections."""
+        self._resources.close()
+
+    def _receive(self) -> list[bytes] | None:
+        """The next message; None if none came in time, or one that is too large."""
+        try:
+            parts = [self._socket.recv()]
         except zmq.Again:
-            continue
-        yield parts
+            return None
+        largest = len(parts[0])
+        while self._socket.get(zmq.RCVMORE):
+            part = self._socket.recv()
+            largest = max(largest, len(part))
+            if len(parts) < MOST_PARTS and largest <= self._max_bytes:
+                parts.append(part)
+        if largest <= self._max_bytes:
+            return parts
+        self._stream.problem(
+            "message too large",
+            f"a message has a part of {largest} bytes, over the limit of {self._max_bytes}: "
+            f"{self._remedy}",
+        )
+        return None
+
+    def _follow_connections(self, now: float) -> None:
+        while self._monitor.poll(0):
+            self._note(zmq.Event(recv_monitor_message(self._monitor)["event"]), now)
+        if self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
+            # libzmq gives a connection up for good over which came what it will not take.
+            with suppress(zmq.ZMQError):
+                self._socket.disconnect(self._endpoint)
+            self._socket.connect(self._endpoint)
+            self._lost = None
+
+    def _note(self, event: zmq.Event, now: float) -> None:
+        if event in _REFUSALS:
+            self._stream.warn(
+                "refused connection",
+                "a connection failed before any message: "
+                + (
+                    "do both sides use CURVE, with the right keys?"
+                    if self._encrypted
+                    else "does the other side use CURVE, or something else than ZMQ?"
+                ),
+            )
+        elif event in _ATTEMPTS:
+            self._lost = None
+        else:
+            if not self._refused:  # a refused connection ends as well
+                self._stream.warn(
+                    "ended connection",
+                    "a connection has ended: by the other side, or over a message of more than "
+                    f"{2 * self._max_bytes} bytes",
+                )
+            if self._endpoint:
+                self._lost = now
+        self._refused = event in _REFUSALS

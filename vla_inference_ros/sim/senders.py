@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import zmq
 
+from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.jpeg import jpeg_size
 from vla_inference_ros.core.wire import (
     CAMERA_PORT,
@@ -51,7 +52,7 @@ class CameraConfig:
 
     ``sources`` are :func:`open_source` specs, one a camera; cameras without one show the scene.
     ``pool`` 0 makes each frame when it is due; N makes N frames a camera at the start and sends
-    those, which lets a small machine reach the full rate.
+    those, which lets a small machine reach the full rate. With ``keys`` all is encrypted.
     """
 
     host: str = "127.0.0.1"
@@ -61,15 +62,20 @@ class CameraConfig:
     picture: PictureFormat = field(default_factory=PictureFormat)
     sources: tuple[str, ...] = ()
     pool: int = 0
+    keys: ClientKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RobotConfig:
-    """The robot's host: ``rate`` packets/s published on ``bind_host``:``port`` (0: any free)."""
+    """The robot's host: ``rate`` packets/s published on ``bind_host``:``port`` (0: any free).
+
+    With ``keys`` all is encrypted.
+    """
 
     bind_host: str = "*"
     port: int = ROBOT_PORT
     rate: float = 100.0
+    keys: ServerKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class CameraSender:
             self._socket = _zmq_socket(stack, zmq.PUSH)
             self._socket.set(zmq.SNDHWM, _FRAMES_QUEUED_PER_CAMERA * len(config.names))
             self._socket.set(zmq.IMMEDIATE, 1)  # before a receiver is there, drop instead of queue
+            if config.keys is not None:
+                secure_client(self._socket, config.keys)
             self._socket.connect(f"tcp://{config.host}:{config.port}")
             self._resources = stack.pop_all()
 
@@ -154,6 +162,8 @@ class RobotSender:
         self.sent = self.skipped = 0
         with ExitStack() as stack:
             self._socket = _zmq_socket(stack, zmq.PUB)
+            if config.keys is not None:
+                stack.enter_context(serving(self._socket, config.keys))
             try:
                 self._socket.bind(f"tcp://{config.bind_host}:{config.port}")
             except zmq.ZMQError as error:
