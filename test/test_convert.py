@@ -4,6 +4,7 @@ import math
 import random
 import struct
 from array import array
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,8 +17,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vla_inference_ros import convert
+from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram, WireError
-from vla_inference_ros.msg import RobotState, SensorBatch
+from vla_inference_ros.msg import RobotState, SensorBatch, StageTiming
 
 NOW = 1_700_000_000.25
 JPEG = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
@@ -66,6 +68,26 @@ def test_header() -> None:
         stamp=Time(sec=1_700_000_000, nanosec=250_000_000), frame_id="sensor"
     )
     assert convert.header(0.0) == Header()
+
+
+def test_stage_timing() -> None:
+    summary = Summary(count=9, mean=0.1, p50=0.2, p95=0.3, p99=0.4, misses=2)
+    message = over_the_wire(convert.stage_timing("wire to topic", summary, 0.25))
+    assert message == StageTiming(
+        stage="wire to topic",
+        count=9,
+        mean=0.1,
+        p50=0.2,
+        p95=0.3,
+        p99=0.4,
+        deadline=0.25,
+        misses=2,
+    )
+
+
+def test_a_stage_without_values_is_all_zeros_but_for_its_deadline() -> None:
+    message = over_the_wire(convert.stage_timing("vlm", Summary(), math.inf))
+    assert message == StageTiming(stage="vlm", deadline=math.inf)
 
 
 # --- rotations
@@ -118,12 +140,30 @@ def test_quaternion_is_the_same_rotation_as_the_three_matrices() -> None:
 # --- camera
 
 
-def test_compressed_image_is_the_jpeg_as_received() -> None:
-    frame = CameraFrame("zed_41182735_left", NOW, JPEG, 64, 48, NOW + 0.02)
-    message = over_the_wire(convert.compressed_image(frame, "view1"))
+OFFSETS = [0.0, -3600.5, 1e7]
+IMPOSSIBLE_OFFSETS = [5e8, -8e8, math.nan]
+
+
+def frame(timestamp: float = NOW) -> CameraFrame:
+    return CameraFrame("zed_41182735_left", timestamp, JPEG, 64, 48, timestamp + 0.02)
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_compressed_image_is_the_jpeg_as_received_with_a_stamp_of_ours(offset: float) -> None:
+    message = over_the_wire(convert.compressed_image(frame(), offset, "view1"))
     assert message == CompressedImage(
-        header=convert.header(NOW, "view1"), format="jpeg", data=array("B", JPEG)
+        header=convert.header(NOW + offset, "view1"), format="jpeg", data=array("B", JPEG)
     )
+
+
+@pytest.mark.parametrize("offset", IMPOSSIBLE_OFFSETS)
+def test_an_offset_that_gives_an_image_an_impossible_time_is_an_error_of_the_wire(
+    offset: float,
+) -> None:
+    with pytest.raises(WireError, match="was a clock set") as caught:
+        convert.compressed_image(frame(), offset, "view1")
+    assert caught.value.kind == "bad time"
+    assert f"{NOW:.3f}, with the clock offset of {offset:+.3f} s" in str(caught.value)
 
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (4, 5, 3), dtype=np.uint8)  # RGB
@@ -226,10 +266,12 @@ PACKET = RobotPacket(
 JOINT_NAMES = [f"joint_{index}" for index in range(1, 7)]
 
 
-def test_robot_state_is_the_whole_packet_in_si_units() -> None:
-    state = over_the_wire(convert.robot_state(PACKET, "base_link"))
-    assert state.header == convert.header(NOW, "base_link")
-    assert state.send_stamp == convert.time_message(NOW + 0.5)
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_robot_state_is_the_whole_packet_in_si_units(offset: float) -> None:
+    state = over_the_wire(convert.robot_state(PACKET, offset, "base_link"))
+    assert state.header == convert.header(NOW + offset, "base_link")
+    assert state.send_stamp == convert.time_message(NOW + 0.5 + offset)
+    assert state.clock_offset == offset
     assert state.force == -1.5
     pi = math.pi
     np.testing.assert_allclose(
@@ -239,8 +281,29 @@ def test_robot_state_is_the_whole_packet_in_si_units() -> None:
     np.testing.assert_allclose(state.euler_xyz, [pi / 2, -pi / 4, pi / 6], rtol=1e-15)
 
 
+@pytest.mark.parametrize("offset", IMPOSSIBLE_OFFSETS)
+def test_an_offset_that_gives_a_state_an_impossible_time_is_an_error_of_the_wire(
+    offset: float,
+) -> None:
+    with pytest.raises(WireError, match="was a clock set") as caught:
+        convert.robot_state(PACKET, offset, "base_link")
+    assert caught.value.kind == "bad time"
+
+
+LAST_TIME = 2.0**31 - 1
+
+
+@pytest.mark.parametrize(
+    "packet", [replace(PACKET, origin_time=LAST_TIME), replace(PACKET, send_time=LAST_TIME)]
+)
+def test_both_times_of_a_state_must_be_possible(packet: RobotPacket) -> None:
+    convert.robot_state(packet, 0.0, "base_link")
+    with pytest.raises(WireError, match="was a clock set"):
+        convert.robot_state(packet, 1.0, "base_link")
+
+
 def test_joint_state() -> None:
-    state = convert.robot_state(PACKET, "base_link")
+    state = convert.robot_state(PACKET, 0.0, "base_link")
     message = over_the_wire(convert.joint_state(state, JOINT_NAMES))
     assert message.header == convert.header(NOW)
     assert message.name == JOINT_NAMES
@@ -250,7 +313,7 @@ def test_joint_state() -> None:
 
 
 def test_pose() -> None:
-    state = convert.robot_state(PACKET, "base_link")
+    state = convert.robot_state(PACKET, 0.0, "base_link")
     message = over_the_wire(convert.pose(state))
     assert message.header == state.header
     position, orientation = message.pose.position, message.pose.orientation
@@ -265,7 +328,7 @@ def test_pose() -> None:
 def test_the_largest_numbers_that_the_wire_lets_through_are_converted() -> None:
     largest = struct.unpack("<f", bytes.fromhex("ffff7f7f"))[0]
     packet = RobotPacket(NOW, NOW, largest, (largest,) * 6, (-largest,) * 6)
-    state = over_the_wire(convert.robot_state(packet, ""))
+    state = over_the_wire(convert.robot_state(packet, 0.0, ""))
     assert isinstance(state, RobotState)
     assert state.force == largest
     assert np.isfinite(convert.pose(state).pose.orientation.w)
@@ -285,7 +348,7 @@ def datagram(count: int, time: float = NOW) -> SensorDatagram:
 
 
 @pytest.mark.parametrize("count", [1, 15])
-@pytest.mark.parametrize("offset", [0.0, -3600.5, 1e7])
+@pytest.mark.parametrize("offset", OFFSETS)
 def test_samples_survive_the_way_through_the_message(count: int, offset: float) -> None:
     received = SensorDatagram.unpack(datagram(count).pack())
     batch = over_the_wire(convert.sensor_batch(received, offset, "sensor"))
@@ -299,11 +362,18 @@ def test_samples_survive_the_way_through_the_message(count: int, offset: float) 
     assert ascan.shape == (count, 1025)
 
 
-@pytest.mark.parametrize("offset", [5e8, -8e8, math.nan])
+@pytest.mark.parametrize("offset", IMPOSSIBLE_OFFSETS)
 def test_an_offset_that_gives_impossible_times_is_an_error_of_the_wire(offset: float) -> None:
     with pytest.raises(WireError, match="was a clock set") as caught:
         convert.sensor_batch(datagram(2), offset, "sensor")
     assert caught.value.kind == "bad time"
+
+
+def test_a_batch_with_one_impossible_time_is_an_error_of_the_wire() -> None:
+    latest = datagram(3, LAST_TIME - 2 / 650.0)
+    convert.sensor_batch(latest, 0.0, "sensor")
+    with pytest.raises(WireError, match="was a clock set"):
+        convert.sensor_batch(latest, 1 / 650.0, "sensor")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from vla_inference_ros.nodes.parameters import specifications
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PARAMETERS = (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:
@@ -38,9 +39,9 @@ def test_launch_arguments() -> None:
     assert rows(section("Launch arguments")) == expected
 
 
-@pytest.mark.parametrize("node", [*sorted(graph.NODES), *graph.SIM_NODES])
+@pytest.mark.parametrize("node", [*sorted(graph.NODES), *graph.SIM_NODES, graph.FAULT_NODE])
 def test_parameters(node: str) -> None:
-    text = section("Parameters").split(f"\n**{node}**\n")[1].split("\n**")[0]
+    text = PARAMETERS.split(f"\n**{node}**\n")[1].split("\n**")[0]
     assert rows(text) == [
         f"| `{name}` | `{shown(default)}` | {spec.description}{limits(default, spec)} |"
         for name, (default, spec) in specifications(config_type(node)).items()
@@ -57,5 +58,6 @@ def test_topics() -> None:
 
 
 def test_files_that_are_linked_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page, target)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
+from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.core.wire import (
     EARLIEST_TIME,
     LATEST_TIME,
@@ -23,7 +24,7 @@ from vla_inference_ros.core.wire import (
     SensorDatagram,
     WireError,
 )
-from vla_inference_ros.msg import RobotState, SensorBatch
+from vla_inference_ros.msg import RobotState, SensorBatch, StageTiming
 
 _NANO = 1_000_000_000
 _CHANNELS = {"bgr8": 3, "rgb8": 3, "mono8": 1}
@@ -52,6 +53,20 @@ def header(stamp: float, frame_id: str = "") -> Header:
     return Header(stamp=time_message(stamp), frame_id=frame_id)
 
 
+def stage_timing(stage: str, summary: Summary, deadline: float) -> StageTiming:
+    """The statistics of one stage, times in seconds."""
+    return StageTiming(
+        stage=stage,
+        count=summary.count,
+        mean=summary.mean,
+        p50=summary.p50,
+        p95=summary.p95,
+        p99=summary.p99,
+        deadline=deadline,
+        misses=summary.misses,
+    )
+
+
 def quaternion_from_euler_xyz(alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:
     """(x, y, z, w) of R = Rx(alpha) Ry(beta) Rz(gamma), mobile XYZ Euler angles in rad.
 
@@ -70,13 +85,28 @@ def quaternion_from_euler_xyz(alpha: float, beta: float, gamma: float) -> NDArra
     return -quaternion if quaternion[3] < 0 else quaternion
 
 
+def _own_times(clock_offset: float, *sender_times: float) -> list[float]:
+    """A sender's times in this host's clock; WireError if they are no possible ones there."""
+    times = [time + clock_offset for time in sender_times]
+    if not (min(times) >= EARLIEST_TIME and max(times) <= LATEST_TIME):
+        raise WireError(
+            "bad time",
+            f"the sender's time {sender_times[0]:.3f}, with the clock offset of "
+            f"{clock_offset:+.3f} s, is not a Unix time in seconds: was a clock set?",
+        )
+    return times
+
+
 # --- camera
 
 
-def compressed_image(frame: CameraFrame, frame_id: str) -> CompressedImage:
-    """The JPEG as received, stamped with its acquisition time."""
+def compressed_image(frame: CameraFrame, clock_offset: float, frame_id: str) -> CompressedImage:
+    """The JPEG as received, stamped with its acquisition time, which is moved by ``clock_offset``
+    [s] to this host's clock. WireError if that gives no possible time.
+    """
+    (stamp,) = _own_times(clock_offset, frame.timestamp)
     return CompressedImage(
-        header=header(frame.timestamp, frame_id), format="jpeg", data=array("B", frame.jpeg)
+        header=header(stamp, frame_id), format="jpeg", data=array("B", frame.jpeg)
     )
 
 
@@ -136,11 +166,15 @@ def rgb_pixels(message: Image) -> NDArray[np.uint8]:
 # --- robot
 
 
-def robot_state(packet: RobotPacket, frame_id: str) -> RobotState:
-    """Everything in the packet, in SI units."""
+def robot_state(packet: RobotPacket, clock_offset: float, frame_id: str) -> RobotState:
+    """Everything in the packet, in SI units, its times moved by ``clock_offset`` [s] to this host's
+    clock. WireError if that gives no possible time.
+    """
+    origin_time, send_time = _own_times(clock_offset, packet.origin_time, packet.send_time)
     return RobotState(
-        header=header(packet.origin_time, frame_id),
-        send_stamp=time_message(packet.send_time),
+        header=header(origin_time, frame_id),
+        send_stamp=time_message(send_time),
+        clock_offset=clock_offset,
         force=packet.force,
         joint_position=np.radians(packet.joints),
         position=np.divide(packet.pose[:3], 1000.0),
@@ -171,18 +205,10 @@ def pose(state: RobotState) -> PoseStamped:
 def sensor_batch(datagram: SensorDatagram, clock_offset: float, frame_id: str) -> SensorBatch:
     """One datagram's samples, their times moved by ``clock_offset`` [s] to this host's clock.
 
-    WireError if that gives no possible time, as when the sender's clock was set after the offset
-    was learnt.
+    WireError if that gives no possible time.
     """
-    times = datagram.times + clock_offset
-    if not (times.min() >= EARLIEST_TIME and times.max() <= LATEST_TIME):
-        raise WireError(
-            "bad time",
-            f"sensor times {times.min():.3f} to {times.max():.3f}, with the clock offset of "
-            f"{clock_offset:+.3f} s, are not Unix times in seconds: was a clock set? "
-            "Restart the sensor bridge to learn the offset anew",
-        )
-    stamps = [time_message(time) for time in times.tolist()]
+    times = _own_times(clock_offset, *datagram.times.tolist())
+    stamps = [time_message(time) for time in times]
     return SensorBatch(
         header=Header(stamp=stamps[-1], frame_id=frame_id),
         stamps=stamps,

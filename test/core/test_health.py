@@ -108,3 +108,26 @@ def test_the_state_of_the_inference(
 @pytest.mark.parametrize(("since", "state"), [(1.9, State.OK), (2.1, State.HOLD)])
 def test_slow_chunks_may_take_two_periods(since: float, state: State) -> None:
     assert inference_state(since_chunk=since, period=1.0, reasons=[], waiting_for=[])[0] is state
+
+
+@pytest.mark.parametrize(
+    ("since", "reasons", "waiting", "state", "reason"),
+    [
+        (None, [], [], State.WAIT, "features are 3.00 s old"),
+        (None, [], ["images of View2"], State.WAIT, "waiting for images of View2"),
+        (0.1, [], [], State.HOLD, "features are 3.00 s old"),
+        (0.1, ["late"], ["images of View2"], State.HOLD, "features are 3.00 s old"),
+        (9.0, [], ["vlm"], State.HOLD, "features are 3.00 s old"),
+    ],
+)
+def test_chunks_that_are_held_back_are_a_hold_at_once(
+    since: float | None, reasons: Sequence[str], waiting: Sequence[str], state: State, reason: str
+) -> None:
+    found = inference_state(
+        since_chunk=since,
+        period=0.1,
+        reasons=reasons,
+        waiting_for=waiting,
+        hold="features are 3.00 s old",
+    )
+    assert found == (state, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,12 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(params=[False, True], ids=["in time", "catch up"])
+def catch_up(request: pytest.FixtureRequest) -> bool:
+    """Both kinds of schedule, for what they have in common."""
+    return bool(request.param)
+
+
 def next_tick(schedule: Schedule) -> Tick:
     tick = schedule.wait(threading.Event())
     assert tick is not None
@@ -54,6 +61,29 @@ def test_ticks_lie_on_multiples_of_the_period(clock: FakeClock) -> None:
     ticks = [next_tick(schedule) for _ in range(50)]
     assert [tick.stamp for tick in ticks] == [EPOCH + 100.125 + n * PERIOD for n in range(50)]
     assert {tick.missed for tick in ticks} == {0}
+
+
+@pytest.mark.parametrize("phase", [PERIOD / 2, PERIOD / 16, -PERIOD / 4, 10.25 * PERIOD])
+def test_ticks_are_shifted_by_the_phase(clock: FakeClock, phase: float) -> None:
+    schedule = Schedule(PERIOD, clock, phase=phase)
+    ticks = [next_tick(schedule) for _ in range(20)]
+    assert [tick.stamp for tick in ticks] == [
+        EPOCH + 100.0 + phase % PERIOD + n * PERIOD for n in range(20)
+    ]
+    assert {(tick.missed, tick.late) for tick in ticks} == {(0, 0.0)}
+
+
+def test_a_clock_before_its_first_phase_waits_for_it() -> None:
+    schedule = Schedule(PERIOD, FakeClock(PERIOD / 8), phase=PERIOD / 2)
+    assert next_tick(schedule) == Tick(EPOCH + PERIOD / 2, 0)
+    assert next_tick(schedule) == Tick(EPOCH + PERIOD / 2 + PERIOD, 0)
+
+
+def test_long_work_misses_shifted_ticks_too(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock, phase=PERIOD / 2)
+    before = next_tick(schedule)
+    clock.time += 2.75 * PERIOD
+    assert next_tick(schedule) == Tick(before.stamp + 3 * PERIOD, 2)
 
 
 def test_no_tick_comes_before_it_is_due(clock: FakeClock) -> None:
@@ -116,7 +146,9 @@ def test_every_tick_is_either_given_or_counted(clock: FakeClock) -> None:
 def test_waking_late_gives_the_newest_tick_and_counts_those_before_it(clock: FakeClock) -> None:
     schedule = Schedule(PERIOD, clock)
     clock.lateness = 2.5 * PERIOD
-    assert next_tick(schedule) == Tick(EPOCH + 100.0 + 2 * PERIOD, 1)
+    tick = next_tick(schedule)
+    assert (tick.stamp, tick.missed) == (EPOCH + 100.0 + 2 * PERIOD, 1)
+    assert 0.0 < tick.late == clock.time - 100.0 - 2 * PERIOD
     clock.lateness = 0.0
     assert next_tick(schedule) == Tick(EPOCH + 100.0 + 3 * PERIOD, 0)
 
@@ -125,12 +157,15 @@ def test_waking_a_little_late_does_not_move_the_ticks(clock: FakeClock) -> None:
     schedule = Schedule(PERIOD, clock)
     clock.lateness = 0.01 * PERIOD
     ticks = [next_tick(schedule) for _ in range(100)]
-    assert ticks[-1] == Tick(EPOCH + 100.0 + 100 * PERIOD, 0)
+    assert (ticks[-1].stamp, ticks[-1].missed) == (EPOCH + 100.0 + 100 * PERIOD, 0)
+    assert [tick.late for tick in ticks] == pytest.approx([0.01 * PERIOD] * 100)
 
 
 @pytest.mark.parametrize("back", [99.9, 50.0, 3 * PERIOD])
-def test_a_clock_set_back_between_ticks_goes_on_from_there(clock: FakeClock, back: float) -> None:
-    schedule = Schedule(PERIOD, clock)
+def test_a_clock_set_back_between_ticks_goes_on_from_there(
+    clock: FakeClock, catch_up: bool, back: float
+) -> None:
+    schedule = Schedule(PERIOD, clock, catch_up=catch_up)
     next_tick(schedule)
     clock.time -= back
     restarted = clock.time
@@ -154,8 +189,8 @@ def test_a_clock_set_back_while_waiting_goes_on_from_there(clock: FakeClock) -> 
     assert next_tick(schedule) == Tick(EPOCH + 10.0 + 2 * PERIOD, 0)
 
 
-def test_a_bag_that_loops_again_and_again_keeps_ticking(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
+def test_a_bag_that_loops_again_and_again_keeps_ticking(clock: FakeClock, catch_up: bool) -> None:
+    schedule = Schedule(PERIOD, clock, catch_up=catch_up)
     ticks: list[Tick] = []
     for _ in range(5):
         clock.time = 100.0
@@ -165,8 +200,10 @@ def test_a_bag_that_loops_again_and_again_keeps_ticking(clock: FakeClock) -> Non
 
 
 @pytest.mark.parametrize("back", [0.3, 0.7])
-def test_a_clock_set_back_a_little_gives_no_tick_twice(clock: FakeClock, back: float) -> None:
-    schedule = Schedule(PERIOD, clock)
+def test_a_clock_set_back_a_little_gives_no_tick_twice(
+    clock: FakeClock, catch_up: bool, back: float
+) -> None:
+    schedule = Schedule(PERIOD, clock, catch_up=catch_up)
     stamps = []
     for _ in range(10):
         stamps.append(next_tick(schedule).stamp)
@@ -174,17 +211,101 @@ def test_a_clock_set_back_a_little_gives_no_tick_twice(clock: FakeClock, back: f
     assert stamps == [EPOCH + 100.0 + number * PERIOD for number in range(1, 11)]
 
 
-def test_simulated_time_that_starts_late_misses_no_ticks() -> None:
+@pytest.mark.parametrize("phase", [0.0, PERIOD / 2])
+def test_simulated_time_that_starts_late_misses_no_ticks(catch_up: bool, phase: float) -> None:
     clock = FakeClock(0.0)
-    schedule = Schedule(PERIOD, clock)
+    schedule = Schedule(PERIOD, clock, phase=phase, catch_up=catch_up)
 
     def begin() -> None:
-        clock.time = 1e9 + 0.01
+        clock.time = 1e9 + 0.75 * PERIOD
         clock.on_sleep = lambda: None
 
     clock.on_sleep = begin
-    assert next_tick(schedule) == Tick(EPOCH + 1e9 + PERIOD, 0)
-    assert next_tick(schedule) == Tick(EPOCH + 1e9 + 2 * PERIOD, 0)
+    assert next_tick(schedule) == Tick(EPOCH + 1e9 + phase + PERIOD, 0)
+    assert next_tick(schedule) == Tick(EPOCH + 1e9 + phase + 2 * PERIOD, 0)
+
+
+# --- catching up
+
+
+@pytest.mark.parametrize(
+    ("periods", "missed", "late"),
+    [(1.0, 0, 0.0), (1.25, 0, 0.25), (1.75, 0, 0.75), (2.25, 1, 0.25), (100.5, 99, 0.5)],
+)
+@pytest.mark.parametrize("phase", [0.0, PERIOD / 2])
+def test_a_late_user_gets_the_newest_tick_at_once(
+    clock: FakeClock, periods: float, missed: int, late: float, phase: float
+) -> None:
+    schedule = Schedule(PERIOD, clock, phase=phase, catch_up=True)
+    before = next_tick(schedule)
+    assert (before.missed, before.late) == (0, 0.0)
+    clock.time += periods * PERIOD
+    clock.on_sleep = lambda: pytest.fail("slept")
+    newest = before.stamp + int(periods) * PERIOD
+    assert next_tick(schedule) == Tick(newest, missed, late * PERIOD)
+    clock.on_sleep = lambda: None
+    assert next_tick(schedule) == Tick(newest + PERIOD, 0)
+
+
+def test_catching_up_goes_on_from_a_clock_set_back_while_it_waits(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock, catch_up=True)
+
+    def start_over() -> None:
+        clock.time = 10.0
+        clock.on_sleep = lambda: None
+
+    next_tick(schedule)
+    clock.on_sleep = start_over
+    assert next_tick(schedule) == Tick(EPOCH + 10.0 + PERIOD, 0)
+    clock.time += 1.5 * PERIOD
+    assert next_tick(schedule) == Tick(EPOCH + 10.0 + 2 * PERIOD, 0, 0.5 * PERIOD)
+
+
+def test_catching_up_waits_for_ticks_that_have_not_come(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock, catch_up=True)
+    for number in range(1, 20):
+        assert next_tick(schedule) == Tick(EPOCH + 100.0 + number * PERIOD, 0)
+        clock.time += 0.99 * PERIOD
+
+
+def test_catching_up_gives_no_tick_twice_and_loses_none_uncounted(clock: FakeClock) -> None:
+    source = random.Random(3)
+    schedule = Schedule(PERIOD, clock, catch_up=True)
+    ticks = []
+    for _ in range(2000):
+        ticks.append(next_tick(schedule))
+        assert 0.0 <= ticks[-1].late < PERIOD
+        assert ticks[-1].late == clock.time - (ticks[-1].stamp - EPOCH)
+        clock.time += source.choice([0.0, 0.3, 1.0, 1.2, 1.9, 2.3, 7.1]) * PERIOD
+    for before, after in pairwise(ticks):
+        assert after.stamp - before.stamp == (after.missed + 1) * PERIOD > 0
+
+
+@pytest.mark.parametrize("period", [0.1, 0.4, 1 / 3])
+def test_catching_up_repeats_no_tick_of_a_period_that_is_not_exact_in_binary(
+    clock: FakeClock, period: float
+) -> None:
+    for start in (0.1, 12_345.6, 1.7e9):
+        clock.time = start
+        schedule = Schedule(period, clock, phase=0.05, catch_up=True)
+        stamps = []
+        for number in range(500):
+            stamps.append(next_tick(schedule).stamp)
+            clock.time = clock.time + number % 3 * period  # as good as at another tick
+        assert min(after - before for before, after in pairwise(stamps)) > 0.999 * period
+
+
+def test_a_user_that_is_always_a_little_slow_loses_only_the_excess(clock: FakeClock) -> None:
+    caught = {}
+    for catch_up in (False, True):
+        clock.time = 100.0
+        schedule = Schedule(PERIOD, clock, catch_up=catch_up)
+        caught[catch_up] = 0
+        while clock.time < 100.0 + 120 * PERIOD:
+            next_tick(schedule)
+            caught[catch_up] += 1
+            clock.time += 1.25 * PERIOD
+    assert caught == {False: 60, True: 96}
 
 
 def test_stop_ends_a_long_wait_within_a_slice(clock: FakeClock) -> None:

@@ -1,69 +1,34 @@
 from __future__ import annotations
 
+import itertools
 import time
-from array import array
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from expert_topics import FEATURES_SHAPE, Inputs, batch
 from harness import Listener, NodeProcess, Parameter, SimulatedTime, failed_start, problems, running
 
-from vla_inference_ros.convert import header, seconds, time_message
+from vla_inference_ros.convert import seconds, time_message
 from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
-from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamReport, VLFeatures
+from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamReport
 
-SHAPE = (1, 1, 2048)
 REUSE = 4
 PERIOD = 0.1  # [s]
+BASE = float(int(time.time()) - 100)  # when what these tests send was acquired [Unix s]
+# For tests of something else than ages: whatever was acquired near BASE is young enough.
+ANY_AGE: dict[str, Parameter] = {
+    f"{name}_age_{kind}": 3600.0
+    for name in ("features", "sensor", "robot")
+    for kind in ("soft", "hard")
+}
 
 
 def expert(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:
     given: dict[str, Parameter] = {"model": "stub", "stub_expert_ms": 5.0, "vl_reuse": REUSE}
-    return running("action_expert", **given | parameters)
-
-
-def batch(slots: np.ndarray, start: float, length: int = ASCAN_LENGTH) -> SensorBatch:
-    """Samples in these nominal slots after ``start`` [Unix s]; their values tell the slot."""
-    stamps = [time_message(start + slot / SENSOR_RATE) for slot in slots.tolist()]
-    force = slots.astype(np.float32)
-    return SensorBatch(
-        header=header(seconds(stamps[-1])),
-        stamps=stamps,
-        force=array("f", force.tobytes()),
-        ascan_length=length,
-        ascan=array("f", np.repeat(force, length).tobytes()),
-    )
-
-
-@dataclass
-class Inputs:
-    """What the VLM and the bridges publish."""
-
-    listener: Listener
-
-    def features(
-        self,
-        update_id: int,
-        shape: tuple[int, ...] = SHAPE,
-        *,
-        values: int | None = None,
-        value: float = 0.5,
-        stamp: float = 1.7e9,
-    ) -> None:
-        count = int(np.prod(shape)) if values is None else values
-        message = VLFeatures(
-            header=header(stamp), update_id=update_id, shape=shape, data=array("f", [value] * count)
-        )
-        self.listener.deliver(message, "/vla/features")
-
-    def samples(self, slots: np.ndarray, start: float) -> None:
-        self.listener.deliver(batch(slots, start), "/sensor/samples")
-
-    def robot(self, stamp: float, force: float) -> None:
-        self.listener.deliver(RobotState(header=header(stamp), force=force), "/robot/state")
+    return running("action_expert", **given | ANY_AGE | parameters)
 
 
 @pytest.fixture
@@ -84,15 +49,15 @@ def test_it_says_what_it_waits_for_until_half_a_window_is_there(
         )
         for view in VIEWS:
             listener.deliver(StreamReport(node="vlm", stream=view, ready=True), "/vla/reports")
-        inputs.features(1)
-        inputs.samples(np.arange(32), 1.7e9)
+        inputs.features(1, stamp=BASE)
+        inputs.samples(np.arange(32), BASE)
         node.wait_until_said(
             "[WAIT] VL Features: True | Images: True (5/5) | Sensor: False (32/65)"
         )
         report = listener.report("action_expert", "action_expert")
         assert (report.ready, report.fill, report.capacity) == (False, 32, 65)
         assert not chunks
-        inputs.samples(np.arange(32, 33), 1.7e9)
+        inputs.samples(np.arange(32, 33), BASE)
         listener.spin_until(lambda: chunks)
         report = listener.report("action_expert", "action_expert", lambda r: r.accepted > 0)
         assert (report.ready, report.fill) == (True, 33)
@@ -100,8 +65,12 @@ def test_it_says_what_it_waits_for_until_half_a_window_is_there(
     assert (first.chunk_id, first.vl_reuse_index) == (1, 1)
     assert (first.sensor_samples, first.sensor_missing) == (33, 32)
     assert first.validity == ActionChunk.DEGRADED
-    assert list(first.reasons) == ["sensor window not full: 33/65 samples"]
-    assert first.robot_state == RobotState()  # none has come
+    assert list(first.reasons) == [
+        "no robot state yet",
+        "sensor window not full: 33/65 samples",
+    ]
+    assert (first.robot_state, first.robot_age) == (RobotState(), -1.0)
+    assert first.valid_steps == 4
 
 
 def test_stamps_follow_simulated_time(inputs: Inputs, listener: Listener) -> None:
@@ -119,7 +88,7 @@ def test_stamps_follow_simulated_time(inputs: Inputs, listener: Listener) -> Non
         def stamps() -> list[float]:  # not of the node before, which knew the real time
             return [t for chunk in heard if (t := seconds(chunk.header.stamp)) < 2000.0]
 
-        inputs.features(1)
+        inputs.features(1, stamp=999.0)
         inputs.samples(np.arange(65), 999.0)
         listener.wait_until_delivered()  # before time goes on
         start = clock.now
@@ -148,19 +117,23 @@ def node() -> Iterator[NodeProcess]:
         yield node
 
 
+_starts = itertools.count(BASE - 1000, 10)
+
+
 @pytest.fixture
 def chunks(node: NodeProcess, inputs: Inputs, listener: Listener) -> list[ActionChunk]:
-    """The chunks from a full window, update 1 and a robot state, all from before 1.7e9."""
-    inputs.features(1, stamp=1.7e9 - 1)
-    inputs.samples(np.arange(65), 1.7e9 - 1)
-    inputs.robot(1.7e9 - 1, force=1.0)
+    """The chunks from a full window, update 1 and a robot state, all from well before BASE."""
+    start = next(_starts)
+    inputs.features(1, stamp=start)
+    inputs.samples(np.arange(65), start)
+    inputs.robot(start, force=1.0)
     chunks = listener.listen(ActionChunk, "/vla/actions")
     listener.spin_until(
         lambda: (
             chunks
-            and seconds(chunks[-1].features_stamp) == 1.7e9 - 1
-            and seconds(chunks[-1].sensor_first_stamp) == 1.7e9 - 1
-            and seconds(chunks[-1].robot_state.header.stamp) == 1.7e9 - 1
+            and seconds(chunks[-1].features_stamp) == start
+            and seconds(chunks[-1].sensor_first_stamp) == start
+            and seconds(chunks[-1].robot_state.header.stamp) == start
         )
     )
     return chunks
@@ -170,21 +143,21 @@ def test_a_chunk_says_all_that_it_was_made_of(
     chunks: list[ActionChunk], inputs: Inputs, listener: Listener
 ) -> None:
     old = chunks[-1]
-    inputs.robot(1.7e9 + 0.75, force=3.0)
-    inputs.samples(np.arange(80), 1.7e9)
-    inputs.features(7, stamp=1.7e9 + 0.5, value=0.25)
+    inputs.robot(BASE + 0.75, force=3.0)
+    inputs.samples(np.arange(80), BASE)
+    inputs.features(7, stamp=BASE + 0.5, value=0.25)
     listener.spin_until(
         lambda: (
             chunks[-1].vl_update_id == 7
             and chunks[-1].robot_state.force == 3.0
-            and chunks[-1].sensor_last_stamp == time_message(1.7e9 + 79 / SENSOR_RATE)
+            and chunks[-1].sensor_last_stamp == time_message(BASE + 79 / SENSOR_RATE)
         )
     )
     chunk = chunks[-1]
-    assert chunk.features_stamp == time_message(1.7e9 + 0.5)
-    assert chunk.sensor_first_stamp == time_message(1.7e9 + 15 / SENSOR_RATE)
+    assert chunk.features_stamp == time_message(BASE + 0.5)
+    assert chunk.sensor_first_stamp == time_message(BASE + 15 / SENSOR_RATE)
     assert (chunk.sensor_samples, chunk.sensor_missing, chunk.sensor_window) == (65, 0, 65)
-    assert chunk.robot_state.header.stamp == time_message(1.7e9 + 0.75)
+    assert chunk.robot_state.header.stamp == time_message(BASE + 0.75)
     assert chunk.vl_reuse_limit == REUSE
     assert "stub" in chunk.model_id
     assert chunk.step_dt == PERIOD
@@ -193,7 +166,15 @@ def test_a_chunk_says_all_that_it_was_made_of(
     assert len(chunk.actions) == len(chunk.delta) == 8 * 7
     assert chunk.actions != old.actions  # other inputs, other actions
     assert chunk.inference_time >= 0.0049
-    assert chunk.valid_steps == 8
+    assert (chunk.validity, list(chunk.reasons), chunk.valid_steps) == (ActionChunk.OK, [], 8)
+    assert list(chunk.views) == list(VIEWS)
+    assert [seconds(stamp) for stamp in chunk.view_stamps] == [BASE + 0.5] * len(VIEWS)
+    assert list(chunk.sensor_mask) == [1] * 65
+    assert chunk.sensor_fill == "zero"
+    stamp = seconds(chunk.header.stamp)
+    assert chunk.features_age == pytest.approx(stamp - BASE - 0.5, abs=1e-6)
+    assert chunk.sensor_age == pytest.approx(stamp - BASE - 79 / SENSOR_RATE, abs=1e-6)
+    assert chunk.robot_age == pytest.approx(stamp - BASE - 0.75, abs=1e-6)
     ids = [each.chunk_id for each in chunks]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
 
@@ -201,9 +182,9 @@ def test_a_chunk_says_all_that_it_was_made_of(
 def test_the_uses_of_an_update_are_counted(
     chunks: list[ActionChunk], inputs: Inputs, listener: Listener
 ) -> None:
-    inputs.features(21)
+    inputs.features(21, stamp=BASE)
     listener.spin_until(lambda: chunks[-1].vl_reuse_index == REUSE + 1)
-    inputs.features(22)
+    inputs.features(22, stamp=BASE)
     listener.spin_until(lambda: chunks[-1].vl_update_id == 22)
     uses = [chunk for chunk in chunks if chunk.vl_update_id == 21]
     assert [chunk.vl_reuse_index for chunk in uses] == list(range(1, len(uses) + 1))
@@ -219,14 +200,20 @@ def test_gaps_between_samples_are_counted(
 ) -> None:
     slots = np.arange(69)
     slots = slots[~np.isin(slots, [20, 21, 22, 40])]
-    inputs.samples(slots, 1.7e9)
-    inputs.features(31)
+    inputs.samples(slots, BASE)
+    inputs.features(31, stamp=BASE)
     listener.spin_until(
-        lambda: chunks[-1].vl_update_id == 31 and chunks[-1].sensor_first_stamp.sec == 1.7e9
+        lambda: (
+            chunks[-1].vl_update_id == 31
+            and chunks[-1].sensor_last_stamp == time_message(BASE + 68 / SENSOR_RATE)
+        )
     )
-    assert (chunks[-1].sensor_samples, chunks[-1].sensor_missing) == (65, 4)
-    assert chunks[-1].validity == ActionChunk.DEGRADED
-    assert "sensor window has gaps: 4 samples missing" in list(chunks[-1].reasons)
+    chunk = chunks[-1]
+    assert (chunk.sensor_samples, chunk.sensor_missing, chunk.sensor_gaps) == (61, 4, 2)
+    assert [row for row, there in enumerate(chunk.sensor_mask) if not there] == [16, 17, 18, 36]
+    assert chunk.sensor_span == pytest.approx(64 / SENSOR_RATE, abs=1e-6)
+    assert chunk.validity == ActionChunk.DEGRADED
+    assert "sensor window not full: 61/65 samples" in list(chunk.reasons)
 
 
 def test_chunks_are_for_the_ticks_of_the_monotonic_clock(
@@ -244,7 +231,7 @@ def test_chunks_are_for_the_ticks_of_the_monotonic_clock(
 def test_bad_features_are_counted_and_the_good_ones_stay(
     node: NodeProcess, chunks: list[ActionChunk], inputs: Inputs, listener: Listener
 ) -> None:
-    inputs.features(41)
+    inputs.features(41, stamp=BASE)
     listener.spin_until(lambda: chunks[-1].vl_update_id == 41)
     before = problems(listener.report("action_expert", "action_expert"))
 
@@ -255,42 +242,42 @@ def test_bad_features_are_counted_and_the_good_ones_stay(
             lambda report: problems(report).get(kind, 0) == before.get(kind, 0) + count,
         )
 
-    shapes = [((1, 1, 1024), None), (SHAPE, 2047), ((2048,), None), ((2, 1, 2048), None)]
+    shapes = [((1, 1, 1024), None), (FEATURES_SHAPE, 2047), ((2048,), None), ((2, 1, 2048), None)]
     shapes += [((1, 0, 2048), None)]
     for count, (shape, values) in enumerate(shapes, start=1):
-        inputs.features(42, shape, values=values)
-        wait_for_counts("features shape", count)
-    inputs.features(42, value=float("nan"))
-    wait_for_counts("not finite", 1)
+        inputs.features(42, shape, values=values, stamp=BASE)
+        wait_for_counts("features", count)
+    inputs.features(42, value=float("nan"), stamp=BASE)
+    wait_for_counts("features", len(shapes) + 1)
     count = len(chunks)
     listener.spin_until(lambda: len(chunks) > count + 2)
     assert {chunk.vl_update_id for chunk in chunks} == {1, 41}  # meanwhile all was well
-    inputs.features(43, shape=(1, 3, 2048))  # as many tokens as it likes
+    inputs.features(43, shape=(1, 3, 2048), stamp=BASE)  # as many tokens as it likes
     listener.spin_until(lambda: chunks[-1].vl_update_id == 43)
-    assert 1 <= len(node.said("(features shape: ")) <= 3
+    assert 1 <= len(node.said("(features: ")) <= 3
 
 
 def test_bad_samples_are_counted_and_nothing_good_beside_them_is_lost(
     node: NodeProcess, chunks: list[ActionChunk], inputs: Inputs, listener: Listener
 ) -> None:
     before = problems(listener.report("action_expert", "action_expert")).get("sensor batch", 0)
-    short = batch(np.arange(2), 1.7e9 + 1)
+    short = batch(np.arange(2), BASE + 1)
     short.force = short.force[:1]
-    torn = batch(np.arange(2), 1.7e9 + 1)
+    torn = batch(np.arange(2), BASE + 1)
     torn.ascan = torn.ascan[:-1]
-    bad = [batch(np.arange(2), 1.7e9 + 1, length) for length in (0, 1024, 1026)]
+    bad = [batch(np.arange(2), BASE + 1, length) for length in (0, 1024, 1026)]
     bad += [short, torn, SensorBatch(ascan_length=ASCAN_LENGTH)]
     for slot, message in enumerate(bad):
         for _ in range(5):
             listener.deliver(message, "/sensor/samples")
-        inputs.samples(np.arange(20 * slot, 20 * (slot + 1)), 1.7e9)
+        inputs.samples(np.arange(20 * slot, 20 * (slot + 1)), BASE)
     report = listener.report(
         "action_expert",
         "action_expert",
         lambda report: problems(report).get("sensor batch", 0) == before + 5 * len(bad),
     )
     assert report.fill == 65
-    last = time_message(1.7e9 + (20 * len(bad) - 1) / SENSOR_RATE)
+    last = time_message(BASE + (20 * len(bad) - 1) / SENSOR_RATE)
     listener.spin_until(lambda: chunks[-1].sensor_last_stamp == last)
     assert (chunks[-1].sensor_samples, chunks[-1].sensor_missing) == (65, 0)
     assert 1 <= len(node.said("(sensor batch: ")) <= 3
@@ -299,17 +286,32 @@ def test_bad_samples_are_counted_and_nothing_good_beside_them_is_lost(
 def test_no_actions_come_from_a_sample_that_is_no_number(
     chunks: list[ActionChunk], inputs: Inputs, listener: Listener
 ) -> None:
-    before = problems(listener.report("action_expert", "action_expert")).get("not finite", 0)
-    broken = batch(np.arange(10), 1.7e9)
-    broken.force[5] = float("nan")
-    listener.deliver(broken, "/sensor/samples")
+    before = problems(listener.report("action_expert", "action_expert")).get("sensor batch", 0)
+    for column in ("force", "ascan"):
+        broken = batch(np.arange(10), BASE)
+        getattr(broken, column)[5] = float("nan")
+        listener.deliver(broken, "/sensor/samples")
     listener.report(
         "action_expert",
         "action_expert",
-        lambda report: problems(report).get("not finite", 0) > before,
+        lambda report: problems(report).get("sensor batch", 0) == before + 2,
     )
-    inputs.samples(np.arange(10, 75), 1.7e9)
+    inputs.samples(np.arange(10, 75), BASE)
     listener.spin_until(
-        lambda: chunks[-1].sensor_first_stamp == time_message(1.7e9 + 10 / SENSOR_RATE)
+        lambda: chunks[-1].sensor_first_stamp == time_message(BASE + 10 / SENSOR_RATE)
     )
+    assert all(np.isfinite(chunk.actions).all() for chunk in chunks)
+
+
+def test_actions_that_are_no_numbers_are_not_sent(
+    chunks: list[ActionChunk], inputs: Inputs, listener: Listener
+) -> None:
+    inputs.features(51, value=3e38, stamp=BASE)  # finite, but more than the model can add up
+    listener.report(
+        "action_expert", "action_expert", lambda report: problems(report).get("not finite", 0) > 0
+    )
+    count = len(chunks)
+    inputs.features(52, stamp=BASE)
+    listener.spin_until(lambda: len(chunks) > count)
+    assert chunks[-1].vl_update_id == 52
     assert all(np.isfinite(chunk.actions).all() for chunk in chunks)

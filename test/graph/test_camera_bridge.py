@@ -70,7 +70,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def bridge(port: int) -> Iterator[NodeProcess]:
-    with running("camera_bridge", port=port, publish_raw=True) as node:
+    with running("camera_bridge", clock_modes=["trust"], port=port, publish_raw=True) as node:
         yield node
 
 
@@ -182,7 +182,7 @@ def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
             [b"", good],
             [b"\xff\xfe", good],
             [b"{", good],
-            [b"[" * 100_000, good],
+            [b"[" * 60_000, good],
             [b"3", good],
             [b'{"timestamp": 1.7e9}', good],
             [header(5, 1.7e9), good],
@@ -257,12 +257,12 @@ def test_senders_may_be_there_before_the_node_and_outlive_it(listener: Listener)
         push.connect(f"tcp://127.0.0.1:{port}")
         for index in range(100):
             push.send_multipart([header("oak", 1.9e9 + index), jpeg(8)])
-        with running("camera_bridge", port=port):
+        with running("camera_bridge", clock_modes=["trust"], port=port):
             report = listener.report("camera_bridge", "View5", lambda r: r.accepted == 100)
             assert seconds(report.newest_stamp) == 1.9e9 + 99
             assert report.ready
         heard = listener.listen(CompressedImage, f"{topic('View5')}/compressed")
-        with running("camera_bridge", port=port):
+        with running("camera_bridge", clock_modes=["trust"], port=port):
             listener.spin_until(
                 lambda: any(seconds(image.header.stamp) == 1.9e9 + 500 for image in heard),
                 repeat=lambda: push.send_multipart([header("oak", 1.9e9 + 500), jpeg(8)]),
@@ -273,7 +273,7 @@ def test_the_map_of_views_is_configuration(listener: Listener) -> None:
     port = free_port(socket.SOCK_STREAM)
     heard = listener.listen(CompressedImage, "/camera/wrist/image_raw/compressed")
     with (
-        running("camera_bridge", port=port, view_map=["Wrist=usb+3"]),
+        running("camera_bridge", clock_modes=["trust"], port=port, view_map=["Wrist=usb+3"]),
         zmq.Context() as context,
         context.socket(zmq.PUSH) as push,
     ):
@@ -282,6 +282,12 @@ def test_the_map_of_views_is_configuration(listener: Listener) -> None:
             lambda: heard,
             repeat=lambda: push.send_multipart([header("USB-3", time.time()), jpeg(9)]),
         )
+
+
+def test_clock_modes_that_cannot_be_used_are_named() -> None:
+    for modes in (["always"], ["trust", "View9=trust"], ["trust", "View1=always"]):
+        line = failed_start("camera_bridge", clock_modes=modes)
+        assert "'clock_modes'" in line
 
 
 def test_a_port_in_use_is_named() -> None:

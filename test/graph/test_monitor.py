@@ -88,7 +88,7 @@ class Others:
             problem_counts=[bad_jpegs],
             rejected=bad_jpegs,
         )
-        self.report("sensor_bridge", "sensor", 65_000, clock_offset=-3.25)
+        self.report("sensor_bridge", "sensor", 65_000, clock_mode="calibrate", clock_offset=-3.25)
         self.report("robot_bridge", "robot", 10_000)
 
 

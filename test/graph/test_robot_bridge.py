@@ -37,7 +37,8 @@ class Robot:
         """Send a good packet with an origin time of its own."""
         self.sent += 1
         stamp = 1.7e9 + self.sent / 64
-        self.socket.send_multipart(replace(packet, origin_time=stamp).pack())
+        packet = replace(packet, origin_time=stamp, send_time=stamp + 0.25)
+        self.socket.send_multipart(packet.pack())
         return stamp
 
 
@@ -63,7 +64,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def bridge(port: int) -> Iterator[NodeProcess]:
-    with running("robot_bridge", port=port) as node:
+    with running("robot_bridge", clock_mode="trust", port=port) as node:
         node.wait_until_said("listening to")  # so that the sender comes after the node
         yield node
 
@@ -97,7 +98,7 @@ def test_a_packet_becomes_si_units(robot: Robot, heard: Heard, listener: Listene
     )
     joints = [0.0, math.pi / 2, -math.pi / 2, math.pi / 4, math.pi, -math.pi / 6]
     state, joint_state, pose = heard.states[-1], heard.joints[-1], heard.poses[-1]
-    assert seconds(state.send_stamp) == PACKET.send_time
+    assert seconds(state.send_stamp) == stamp + 0.25
     assert state.force == PACKET.force
     np.testing.assert_allclose(state.joint_position, joints, atol=1e-12)
     np.testing.assert_allclose(state.position, [0.1, -0.2, 0.308], atol=1e-12)
@@ -185,7 +186,13 @@ def test_names_and_frame_are_configuration(listener: Listener, heard: Heard) -> 
     names = [f"meca_axis_{index}_joint" for index in range(1, 7)]
     with (
         robot_on(port) as robot,
-        running("robot_bridge", port=port, joint_names=names, base_frame="meca_base_link"),
+        running(
+            "robot_bridge",
+            clock_mode="trust",
+            port=port,
+            joint_names=names,
+            base_frame="meca_base_link",
+        ),
     ):
         listener.spin_until(
             lambda: (

@@ -65,9 +65,7 @@ def sensor(port: int, bridge: NodeProcess, listener: Listener) -> Iterator[Senso
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         sensor = Sensor(udp, port)
         bridge.wait_until_said("waiting for the sensor")
-        listener.spin_until(
-            lambda: batches and bridge.said("sensor clock offset"), repeat=sensor.send
-        )
+        listener.spin_until(lambda: batches and bridge.said("clock offset"), repeat=sensor.send)
         yield sensor
 
 
@@ -84,10 +82,11 @@ def next_batch(sensor: Sensor, listener: Listener, count: int = 15) -> tuple[flo
 def test_the_clock_offset_is_learnt_from_fifty_datagrams(
     bridge: NodeProcess, sensor: Sensor, listener: Listener
 ) -> None:
-    (line,) = bridge.said("sensor clock offset")
-    assert "learnt from 50 datagrams" in line
-    offset = listener.report("sensor_bridge", "sensor").clock_offset
-    assert -SKEW <= offset < -SKEW + CLOSE
+    (line,) = bridge.said("clock offset")
+    assert "learnt from 50 packets" in line
+    report = listener.report("sensor_bridge", "sensor", lambda r: r.clock_uncertainty >= 0)
+    assert report.clock_mode == "calibrate"
+    assert -SKEW <= report.clock_offset < -SKEW + CLOSE
 
 
 def test_a_datagram_becomes_a_batch(sensor: Sensor, listener: Listener) -> None:
@@ -107,16 +106,64 @@ def test_a_datagram_becomes_a_batch(sensor: Sensor, listener: Listener) -> None:
     assert -SKEW <= batch.clock_offset < -SKEW + CLOSE
 
 
-def test_the_offset_stays_once_it_is_learnt(sensor: Sensor, listener: Listener) -> None:
-    _, before = next_batch(sensor, listener)
-    late = datagram(time.time() - 60.0)  # a minute on the way: no reason to change the offset
-    early = datagram(time.time() + 60.0)
+def test_damaged_times_do_not_move_the_offset(sensor: Sensor, listener: Listener) -> None:
     batches = listener.listen(SensorBatch, "/sensor/samples")
-    for samples in (late, early):
+    for wrong in (-60.0, 60.0):
         sensor.datagrams += 1
-        sensor.send_bytes(samples.pack())
-    listener.spin_until(lambda: len(batches) == 2)
-    assert {batch.clock_offset for batch in batches} == {before.clock_offset}
+        sensor.send_bytes(datagram(time.time() + wrong).pack())
+        sensor.send()
+    listener.spin_until(lambda: len(batches) == 4)
+    for batch in batches[1::2]:
+        assert -SKEW <= batch.clock_offset < -SKEW + CLOSE
+
+
+def test_a_step_of_the_senders_clock_is_followed_at_once(
+    sensor: Sensor, bridge: NodeProcess, listener: Listener
+) -> None:
+    step = -2.0
+    batches = listener.listen(SensorBatch, "/sensor/samples")
+
+    def stepped() -> float:
+        now = time.time()
+        sensor.send_bytes(datagram(now + step).pack())
+        return now - AGE
+
+    listener.spin_until(
+        lambda: batches and batches[-1].clock_uncertainty < 0, repeat=stepped
+    )  # it learns anew
+    bridge.wait_until_said("stepped by")
+    listener.spin_until(lambda: batches[-1].clock_uncertainty >= 0, repeat=stepped)
+    true_time = stepped()
+    listener.spin_until(
+        lambda: any(abs(seconds(batch.header.stamp) - true_time) < CLOSE for batch in batches)
+    )
+    assert listener.report("sensor_bridge", "sensor", repeat=stepped).clock_steps == 1
+    # And back, for the tests that follow.
+    listener.spin_until(
+        lambda: (
+            -SKEW <= batches[-1].clock_offset < -SKEW + CLOSE and batches[-1].clock_uncertainty >= 0
+        ),
+        repeat=sensor.send,
+    )
+
+
+@pytest.mark.parametrize(("mode", "offset"), [("trust", 0.0), ("receive", AGE - SKEW)])
+def test_the_clock_need_not_be_learnt(mode: str, offset: float, listener: Listener) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    batches = listener.listen(SensorBatch, "/sensor/samples")
+    with (
+        running("sensor_bridge", port=port, clock_mode=mode) as node,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        node.wait_until_said("waiting for the sensor")
+        sensor = Sensor(udp, port)
+        listener.spin_until(lambda: batches, repeat=sensor.send)
+        assert batches[-1].clock_offset == pytest.approx(offset, abs=CLOSE)
+        assert batches[-1].clock_uncertainty == 0.0
+        report = listener.report(
+            "sensor_bridge", "sensor", lambda r: r.clock_mode == mode, repeat=sensor.send
+        )
+        assert report.clock_offset == pytest.approx(offset, abs=CLOSE)
 
 
 @pytest.mark.parametrize("count", [1, 2, 15])
@@ -168,7 +215,7 @@ def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
     )
     assert problems(report) == expected
     assert report.accepted == before.accepted + 15 * sent
-    assert report.clock_offset == before.clock_offset
+    assert report.clock_offset == pytest.approx(before.clock_offset, abs=CLOSE)
     for kind in bad:
         assert 1 <= len(bridge.said(f"({kind}: ")) <= 5
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from array import array
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ VIEWS = ["View1", "View2", "View4"]
 COMPRESSED = {"View1": "/rig/left/compressed", "View4": "/rig/right/compressed"}
 RAW = {"View2": "/driver/color/image_raw", "View4": "/rig/right"}
 PERIOD = 0.25  # [s]
+BASE = float(int(time.time()) - 1000)  # when what these tests send was taken [Unix s]
+ANY_AGE: dict[str, Parameter] = {"image_age_soft": 3600.0, "image_age_hard": 3600.0}
+
+
+PHASE = PERIOD / 4 / 2  # of an update's tick, half an action period
 
 
 def vlm(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:
@@ -35,7 +41,7 @@ def vlm(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:
         "compressed_topics": [COMPRESSED.get(view, "") for view in VIEWS],
         "raw_topics": [RAW.get(view, "") for view in VIEWS],
     }
-    return running("vlm", **given | parameters)
+    return running("vlm", **given | ANY_AGE | parameters)
 
 
 def pixels(seed: int) -> np.ndarray:
@@ -99,13 +105,13 @@ def test_nothing_comes_until_all_views_are_there(cameras: Cameras, listener: Lis
             "vlm",
             "View2",
             lambda report: report.ready and report.accepted > 1,
-            repeat=lambda: cameras.raw("View2", raw_image(1.7e9)),
+            repeat=lambda: cameras.raw("View2", raw_image(BASE)),
         )
-        cameras.compressed("View4", 1.7e9, jpeg(1))
+        cameras.compressed("View4", BASE, jpeg(1))
         listener.report("vlm", "View4", lambda report: report.accepted == 1)
         assert not listener.report("vlm", "vlm").ready
         assert not updates
-        cameras.compressed("View1", 1.7e9, jpeg(2))
+        cameras.compressed("View1", BASE, jpeg(2))
         listener.spin_until(lambda: updates)
         assert updates[0].update_id == 1
         assert updates[0].instruction == "Said before the start"
@@ -133,27 +139,88 @@ def test_updates_follow_simulated_time_and_never_queue(
         cameras.all(999.0)
         listener.wait_until_delivered()  # before time goes on
         start = clock.now
-        listener.spin_until(
-            lambda: started()[-1:] == [start + 0.25], repeat=lambda: clock.say(start + 0.25)
-        )
+        first = start + 0.25 + PHASE
+        listener.spin_until(lambda: started()[-1:] == [first], repeat=lambda: clock.say(first))
         count = len(started())
-        clock.say(start + 0.5)
+        clock.say(first + PERIOD)
         listener.spin_for(0.1)  # in the middle of the next update, time goes on
         listener.spin_until(
             lambda: len(started()) == count + 1, repeat=lambda: clock.say(start + 1.4)
         )
-        listener.spin_for(0.5)  # the ticks at 0.75, 1.0 and 1.25 are over, and not made up for
-        assert len(started()) == count + 1
+        # Of the ticks that passed meanwhile the newest is taken, late, and none is made up for.
+        listener.spin_until(lambda: len(started()) == count + 2)
+        assert started()[-1] == start + 1.4
+        listener.spin_for(0.5)
+        assert len(started()) == count + 2
         listener.spin_until(
-            lambda: len(started()) == count + 2, repeat=lambda: clock.say(start + 1.5)
+            lambda: len(started()) == count + 3,
+            repeat=lambda: clock.say(start + 1.5 + PHASE),
         )
-        assert started()[-1] == start + 1.5
+        assert started()[-1] == start + 1.5 + PHASE
         node.wait_until_said("(skipped tick: ")
 
 
 def test_parameters_that_cannot_be_used_are_named() -> None:
     assert "'views'" in failed_start("vlm", model="stub", views=["View1", "View9"])
     assert "'raw_topics'" in failed_start("vlm", model="stub", raw_topics=[""])
+
+
+def test_old_images_degrade_and_then_hold_until_new_ones_come(
+    cameras: Cameras, listener: Listener
+) -> None:
+    updates = listener.listen(VLFeatures, "/vla/features")
+    seeds = itertools.count(step=10)
+
+    def shoot() -> None:
+        cameras.all(time.time() - 2 / 64, next(seeds))
+
+    def shoot_but_view_2() -> None:
+        now = time.time()
+        cameras.compressed("View1", now, jpeg(next(seeds)))
+        cameras.compressed("View4", now, jpeg(next(seeds)))
+
+    with vlm(image_age_soft=0.2, image_age_hard=1.0) as node:
+        listener.spin_until(lambda: updates and not updates[-1].reasons, repeat=shoot)
+        first = len(updates)
+        report = listener.report("vlm", "vlm", lambda r: r.hold != "", repeat=shoot_but_view_2)
+        assert "image of View2 is " in report.hold
+        assert "over the limit of 1 s" in report.hold
+        assert not report.ready
+        for update in updates[first:]:
+            age = seconds(update.started) - view_stamps(update)[1]
+            assert age <= 1.0
+            assert list(update.reasons) == (
+                [f"image of View2 is {age:.2f} s old, over 0.2 s"] if age > 0.2 else []
+            )
+        assert any(update.reasons for update in updates[first:])
+        count = len(updates)
+        listener.spin_until(lambda: len(updates) > count and not updates[-1].reasons, repeat=shoot)
+        assert not listener.report("vlm", "vlm", lambda r: r.ready, repeat=shoot).hold
+        assert node.said("no update: image of View2 is ")
+
+
+@pytest.mark.parametrize("choice", ["warn", "stale"])
+def test_a_camera_that_has_frozen_but_goes_on_stamping_is_noticed(
+    choice: str, cameras: Cameras, listener: Listener
+) -> None:
+    seeds = itertools.count(step=10)
+
+    def shoot() -> None:  # View4 always sees the same
+        now = time.time()
+        cameras.compressed("View1", now, jpeg(next(seeds)))
+        cameras.raw("View2", raw_image(now, next(seeds)))
+        cameras.compressed("View4", now, jpeg(7))
+
+    with vlm(image_age_soft=0.2, image_age_hard=1.0, unchanged_pictures=choice) as node:
+        listener.spin_until(lambda: node.said("byte for byte the same"), repeat=shoot)
+        frozen = listener.report("vlm", "View4", lambda r: r.rejected > 0, repeat=shoot)
+        assert set(problems(frozen)) == {"frozen"}
+        if choice == "stale":
+            report = listener.report("vlm", "vlm", lambda r: r.hold != "", repeat=shoot)
+            assert "image of View4 is " in report.hold
+        else:
+            assert not listener.report("vlm", "vlm", repeat=shoot).hold
+        assert not problems(listener.report("vlm", "View1", repeat=shoot))
 
 
 @pytest.fixture(scope="module")
@@ -164,12 +231,12 @@ def node() -> Iterator[NodeProcess]:
 
 @pytest.fixture
 def features(node: NodeProcess, cameras: Cameras, listener: Listener) -> list[VLFeatures]:
-    """What comes from a node that has had all views, with stamps just before 1.7e9."""
-    cameras.all(1.7e9 - 1)
+    """What comes from a node that has had all views, with stamps just before BASE."""
+    cameras.all(BASE - 1)
     updates = listener.listen(VLFeatures, "/vla/features")
     listener.spin_until(
-        lambda: updates and view_stamps(updates[-1])[0] == 1.7e9 - 1,
-        repeat=lambda: cameras.all(1.7e9 - 1),
+        lambda: updates and view_stamps(updates[-1])[0] == BASE - 1,
+        repeat=lambda: cameras.all(BASE - 1),
     )
     del updates[:-1]
     return updates
@@ -188,7 +255,7 @@ def update_of(listener: Listener, updates: list[VLFeatures], stamps: list[float]
 def test_an_update_says_all_that_it_was_made_of(
     features: list[VLFeatures], cameras: Cameras, listener: Listener
 ) -> None:
-    stamps = [1.7e9, 1.7e9 + 1 / 64, 1.7e9 + 2 / 64]
+    stamps = [BASE, BASE + 1 / 64, BASE + 2 / 64]
     before = time.time()
     cameras.all(stamps[0], seed=10)
     update = update_of(listener, features, stamps)
@@ -210,23 +277,26 @@ def test_each_update_takes_the_newest_picture_of_each_view(
     features: list[VLFeatures], cameras: Cameras, listener: Listener
 ) -> None:
     for index in range(1, 21):
-        cameras.all(1.7e9 + index, seed=index)
-    cameras.raw("View2", raw_image(1.7e9 + 30))
-    cameras.raw("View4", raw_image(1.7e9 + 31))  # a view's two topics stand in for each other
-    update_of(listener, features, [1.7e9 + 20, 1.7e9 + 30, 1.7e9 + 31])
+        cameras.all(BASE + index, seed=index)
+    cameras.raw("View2", raw_image(BASE + 30))
+    cameras.raw("View4", raw_image(BASE + 31))  # a view's two topics stand in for each other
+    update_of(listener, features, [BASE + 20, BASE + 30, BASE + 31])
     stamps = np.array([view_stamps(update) for update in features])
     assert (np.diff(stamps, axis=0) >= 0).all()
     assert len(stamps) < 20  # of all that came, only a few were taken
 
 
 def test_a_wrong_stamp_does_not_keep_later_pictures_out(
-    features: list[VLFeatures], cameras: Cameras, listener: Listener
+    node: NodeProcess, features: list[VLFeatures], cameras: Cameras, listener: Listener
 ) -> None:
     stamps = view_stamps(features[-1])
     cameras.compressed("View1", 2e9, jpeg(1))  # years ahead
-    update_of(listener, features, [2e9, *stamps[1:]])
-    cameras.compressed("View1", 1.7e9, jpeg(2))
-    update_of(listener, features, [1.7e9, *stamps[1:]])
+    report = listener.report("vlm", "vlm", lambda report: report.hold != "")
+    assert "image of View1 is " in report.hold
+    assert "from the future" in report.hold
+    cameras.compressed("View1", BASE, jpeg(2))
+    update_of(listener, features, [BASE, *stamps[1:]])
+    assert 2e9 not in {stamp for update in features for stamp in view_stamps(update)}
 
 
 def test_the_instruction_changes_while_it_runs(
@@ -258,7 +328,7 @@ def test_the_instruction_changes_while_it_runs(
 def test_broken_pictures_are_counted_and_good_ones_resume(
     node: NodeProcess, features: list[VLFeatures], cameras: Cameras, listener: Listener
 ) -> None:
-    good = 1.7e9 + 100
+    good, damaged = BASE + 100, BASE + 50
     whole = jpeg(3)
 
     def wait_for_count(view: str, count: int) -> None:
@@ -266,18 +336,18 @@ def test_broken_pictures_are_counted_and_good_ones_resume(
         assert problems(report) == {"undecodable": count}
 
     bad = [
-        (b"", raw_image(0.0, encoding="nonsense")),
-        (whole[: len(whole) // 2], raw_image(0.0, cut=1)),
+        (b"", raw_image(damaged, encoding="nonsense")),
+        (whole[: len(whole) // 2], raw_image(damaged, cut=1)),
     ]
     for count, (compressed, raw) in enumerate(bad, start=1):
-        cameras.compressed("View1", 0.0, compressed)
+        cameras.compressed("View1", damaged, compressed)
         cameras.raw("View2", raw)
         wait_for_count("View2", count)
         cameras.raw("View2", raw_image(good + count))
         wait_for_count("View1", count)
         cameras.compressed("View1", good + count, whole)
         update_of(listener, features, [good + count, good + count, view_stamps(features[-1])[2]])
-    assert not any(0.0 in view_stamps(update) for update in features)
+    assert not any(damaged in view_stamps(update) for update in features)
     assert 1 <= len(node.said("View1: no update with this picture")) <= 2
     assert 1 <= len(node.said("View2: no update with this picture")) <= 2
 

@@ -1,10 +1,17 @@
-"""What a person is told when memory is short."""
+"""What a person is told when memory is short, and how it is given back."""
 
 from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
 import torch
 
+from vla_inference_ros.model.device import free_memory, loading
 from vla_inference_ros.model.interface import ModelError
 from vla_inference_ros.model.load import load_feature_model
 
@@ -74,3 +81,68 @@ def test_another_error_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("vla_inference_ros.model.qwen.features.VisionEncoder", fail)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         load_tiny()
+
+
+# --- giving back
+
+
+class Ring:
+    """Refers to itself, as models and their hooks do."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_what_was_loaded_is_freed_once_nothing_refers_to_it() -> None:
+    with loading():
+        loaded = Ring()
+    alive = weakref.ref(loaded)
+    del loaded
+    gc.collect()
+    assert alive() is not None  # it is kept from the collector
+    free_memory()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("in_use", [False, True])
+def test_the_gpus_memory_is_given_back_where_it_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, in_use: bool
+) -> None:
+    alive = weakref.ref(ring := Ring())
+    del ring
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: in_use)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(alive() is None))
+    free_memory()
+    assert emptied == [True] * in_use  # after the objects that held it
+
+
+def test_the_collector_works_as_before_afterwards() -> None:
+    assert gc.isenabled()
+    with loading():
+        assert not gc.isenabled()
+    free_memory()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_giving_back_imports_no_torch_and_needs_none() -> None:
+    code = (
+        "import sys; from vla_inference_ros.model.device import free_memory; free_memory();"
+        "print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False"]
+
+
+def test_a_system_whose_allocator_cannot_trim_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    free_memory()

@@ -44,6 +44,15 @@ def test_decoded_pixels_are_taken(pixels: Callable[..., np.ndarray]) -> None:
     assert not np.array_equal(one, other)
 
 
+def test_reading_the_pictures_is_a_part_of_the_call(views: list[View]) -> None:
+    stub = StubFeatures(0.0)
+    assert stub.decode_time == 0.0
+    started = time.monotonic()
+    stub.features(views, DEFAULT_INSTRUCTION)
+    assert 0.0 < stub.decode_time <= time.monotonic() - started
+    assert StubFeatures(0.0).decode_time == 0.0  # each has its own
+
+
 def test_actions_follow_their_input(views: list[View], window: np.ndarray) -> None:
     features = StubFeatures(0.0).features(views, DEFAULT_INSTRUCTION)
     policy = StubPolicy(0.0)

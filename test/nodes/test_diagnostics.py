@@ -8,7 +8,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.health import Level, State
 from vla_inference_ros.core.statistics import Summary
-from vla_inference_ros.msg import StreamReport
+from vla_inference_ros.msg import StageTiming, StreamReport
 from vla_inference_ros.nodes.diagnostics import Diagnostics
 from vla_inference_ros.nodes.status import Reports
 
@@ -93,9 +93,7 @@ def test_the_first_status_is_the_verdict(rig: Rig, state: State, level: Level) -
 
 
 def test_every_stream_has_its_name_and_values(rig: Rig) -> None:
-    sensor = report(
-        "sensor_bridge", "sensor", ignored=2, clock_offset=-3.25, problems={"length": 4}, rate=650.0
-    )
+    sensor = report("sensor_bridge", "sensor", ignored=2, problems={"length": 4}, rate=650.0)
     expert = report("action_expert", "action_expert", capacity=65, fill=64, age=0.1)
     unused = report("camera_bridge", "View5", accepted=0, age=NOW)
     _, *statuses = rig.statuses(sensor, unused, expert)
@@ -116,9 +114,76 @@ def test_every_stream_has_its_name_and_values(rig: Rig) -> None:
         "ignored": "2",
         "rate [Hz]": "650.00",
         "age of newest [s]": "0.010",
-        "clock offset [s]": "-3.250000",
         "problem: length": "4",
     }
+
+
+def values_of(rig: Rig, reported: StreamReport) -> dict[str, str]:
+    _, status = rig.statuses(reported)
+    return {pair.key: pair.value for pair in status.values}
+
+
+CLOCK: dict[str, Any] = {
+    "clock_mode": "calibrate",
+    "clock_offset": -3.25,
+    "clock_drift": 12.34e-6,
+    "clock_uncertainty": 0.000_45,
+    "clock_steps": 2,
+}
+
+
+def test_a_senders_clock_is_shown(rig: Rig) -> None:
+    values = values_of(rig, report("sensor_bridge", "sensor", **CLOCK))
+    assert {key: value for key, value in values.items() if "clock" in key} == {
+        "clock mode": "calibrate",
+        "clock offset [s]": "-3.250000",
+        "clock drift [ppm]": "+12.3",
+        "clock uncertainty [ms]": "0.450",
+        "clock steps": "2",
+    }
+    assert "ages" not in values
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "value"),
+    [
+        ({"clock_uncertainty": -1.0}, "clock uncertainty [ms]", "learning"),
+        ({"clock_uncertainty": 0.0}, "clock uncertainty [ms]", "0.000"),
+        ({"clock_mode": "trust", "clock_offset": 0.0}, "clock mode", "trust"),
+        ({"clock_mode": "trust", "clock_offset": 0.0}, "clock offset [s]", "+0.000000"),
+        ({"clock_lower_bound": True}, "ages", "lower bounds: the sender gives no send time"),
+    ],
+)
+def test_what_is_special_about_a_clock_is_said(
+    rig: Rig, fields: dict[str, Any], key: str, value: str
+) -> None:
+    values = values_of(rig, report("camera_bridge", "View5", **(CLOCK | fields)))
+    assert values[key] == value
+
+
+def test_where_there_is_no_senders_clock_none_is_shown(rig: Rig) -> None:
+    values = values_of(rig, report("vlm", "View1", clock_offset=1.0, clock_steps=1))
+    assert not [key for key in values if "clock" in key]
+
+
+def test_stages_are_shown_in_milliseconds_with_their_misses(rig: Rig) -> None:
+    timings = [
+        StageTiming(
+            stage="publish", count=600, p50=0.0012, p95=0.01, p99=0.02, deadline=0.005, misses=3
+        ),
+        StageTiming(stage="expert", deadline=0.1),
+    ]
+    expert = report("action_expert", "action_expert", timings=timings)
+    values = values_of(rig, expert)
+    assert {key: value for key, value in values.items() if key.startswith("publish")} == {
+        "publish p50 [ms]": "1.2",
+        "publish p95 [ms]": "10.0",
+        "publish p99 [ms]": "20.0",
+        "publish over 5 ms": "3 of 600",
+    }
+    assert values["expert p99 [ms]"] == "0.0"
+    assert values["expert over 100 ms"] == "0 of 0"
+    assert values["duration mean [ms]"] == "25.0"  # the monitor's own
 
 
 # --- streams

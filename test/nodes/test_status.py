@@ -1,69 +1,15 @@
 import math
 import time
 from array import array
-from typing import Any
 
 import pytest
+from status_cases import NOW, report, reports_of, seen_of, statistics, status_of
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.health import SILENT_AFTER, State
-from vla_inference_ros.core.statistics import SlidingStatistics
+from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
-from vla_inference_ros.nodes.status import Reports, Seen, fill_status, status_block
-
-NOW = 1_700_000_000.0
-STEADY = 1000.0
-VIEWS = ("View1", "View2", "View3", "View4", "View5")
-
-
-def report(
-    node: str,
-    stream: str,
-    *,
-    at: float = NOW,
-    newest: float = 0.0,
-    problems: dict[str, int] | None = None,
-    **fields: Any,
-) -> StreamReport:
-    """A report made at ``at``, with the newest item's time."""
-    problems = problems or {}
-    return StreamReport(
-        header=header(at),
-        node=node,
-        stream=stream,
-        newest_stamp=time_message(newest),
-        rejected=sum(problems.values()),
-        problem_kinds=list(problems),
-        problem_counts=array("Q", problems.values()),
-        **fields,
-    )
-
-
-def reports_of(*reports: StreamReport, silent_for: float = 0.0) -> Reports:
-    """All arrived ``silent_for`` seconds ago."""
-    collected = Reports()
-    for one in reports:
-        collected.add(one, time.monotonic() - silent_for)
-    return collected
-
-
-def seen_of(*reports: StreamReport, **attributes: Any) -> Seen:
-    """Nothing seen but these reports, and what ``attributes`` say."""
-    return Seen(reports=reports_of(*reports), **attributes)
-
-
-def status_of(seen: Seen) -> InferenceStatus:
-    status = InferenceStatus(header=header(NOW))
-    fill_status(status, seen, STEADY)
-    return status
-
-
-def statistics(*values: float) -> SlidingStatistics:
-    made = SlidingStatistics()
-    for value in values:
-        made.add(STEADY, value)
-    return made
-
+from vla_inference_ros.nodes.status import Reports, status_block
 
 # --- reports
 
@@ -80,6 +26,19 @@ def test_the_newest_report_of_each_stream_is_kept() -> None:
     ]
     assert reports.get("vlm", "View2").accepted == 2
     assert reports.get("vlm", "View1") == StreamReport()
+
+
+@pytest.mark.parametrize(("kinds", "counts"), [(["json"], []), ([], [1]), (["json"], [1, 2])])
+def test_a_report_that_makes_no_sense_is_refused(kinds: list[str], counts: list[int]) -> None:
+    good = report("camera_bridge", "View1", accepted=5)
+    reports = reports_of(good)
+    bad = StreamReport(
+        node="camera_bridge", stream="View1", problem_kinds=kinds, problem_counts=array("Q", counts)
+    )
+    names = f"'camera_bridge' names {len(kinds)} kinds of problems, but {len(counts)} counts"
+    with pytest.raises(ValueError, match=names):
+        reports.add(bad, time.monotonic())
+    assert reports.all() == [good]
 
 
 def test_silence_counts_from_the_arrival_of_the_newest_report() -> None:
@@ -103,6 +62,15 @@ def test_an_age_is_negative_only_if_there_is_no_item() -> None:
     assert reports_of(none).age(none, NOW) == -1.0
     ahead = report("camera_bridge", "View1", newest=NOW + 5.0)  # by the camera's own clock
     assert reports_of(ahead).age(ahead, NOW) == 0.0
+
+
+def test_the_hold_is_the_experts_while_it_reports() -> None:
+    held = report("action_expert", "action_expert", hold="no image of View2")
+    vlm = report("vlm", "vlm", hold="no image of View3")  # the expert says so itself
+    assert Reports().hold() == reports_of(vlm).hold() == ""
+    assert reports_of(held, vlm).hold() == "no image of View2"
+    assert reports_of(held, vlm, silent_for=SILENT_AFTER + 1).hold() == ""
+    assert reports_of(held, report("action_expert", "action_expert")).hold() == ""
 
 
 # --- what the inference waits for
@@ -221,6 +189,9 @@ def test_sensor_and_robot() -> None:
     joints = [getattr(status, f"joint_{n}") for n in range(1, 7)]
     assert joints == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     assert (status.position_x, status.position_y, status.position_z) == (1.0, 2.0, 3.0)
+
+
+# --- the block on the console
 
 
 def test_the_block_shows_degrees_and_millimetres() -> None:

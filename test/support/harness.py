@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from vla_inference_ros.msg import StreamReport
 
 TIMEOUT = 30.0  # until what should come about at once has failed to [s]; a busy machine can stall
 _EVERY = 0.05  # between two calls of what a test repeats while it waits [s]
+_ASK_AGAIN = 1.0  # a service that has not answered for so long [s]
 _DEPTH = QoSProfile(depth=1000)  # reliable; nothing is lost while a test does not spin
 
 Parameter = bool | int | float | str | list[str]
@@ -163,6 +165,24 @@ class Listener:
         publisher = self.publisher(type(message), topic, profile)
         self.spin_until(lambda: self._audience(topic) > 0)
         publisher.publish(message)
+
+    def call(self, service_type: Any, name: str, request: Any) -> Any:
+        """The first response of a service. It may be asked more than once: what a client asks
+        before the two ends know each other well enough is lost without a word.
+        """
+        client = self._node.create_client(service_type, name)
+        futures: list[Any] = []
+        asked = -math.inf
+
+        def ask() -> None:
+            nonlocal asked
+            if client.service_is_ready() and time.monotonic() - asked > _ASK_AGAIN:
+                asked = time.monotonic()
+                futures.append(client.call_async(request))
+
+        self.spin_until(lambda: any(future.done() for future in futures), repeat=ask)
+        self._node.destroy_client(client)
+        return next(future.result() for future in futures if future.done())
 
     def wait_until_delivered(self) -> None:
         """Wait until all is there; takes up to the middleware's heartbeat period of 3 s."""

@@ -78,13 +78,17 @@ def inference_state(
     period: float,
     reasons: Sequence[str],
     waiting_for: Sequence[str],
+    hold: str = "",
 ) -> tuple[State, str]:
     """State and reason, from the time since the newest chunk [s] (None: none yet), the chunks'
-    nominal period [s], the newest one's reservations, and what the stages are waiting for.
+    nominal period [s], the newest one's reservations, what the stages are waiting for, and why the
+    action expert holds chunks back, if it does.
     """
     lacks = f"waiting for {', '.join(waiting_for)}" if waiting_for else ""
     if since_chunk is None:
-        return State.WAIT, lacks or "waiting for the first action chunk"
+        return State.WAIT, lacks or hold or "waiting for the first action chunk"
+    if hold:
+        return State.HOLD, hold
     if since_chunk > max(HOLD_AFTER, 2 * period):
         return State.HOLD, f"no action chunk for {since_chunk:.1f} s" + (lacks and f": {lacks}")
     if reasons:

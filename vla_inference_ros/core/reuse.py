@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 
 class ReuseCounter:
-    """``next_index`` gives 1, 2, 3, ... for one update id and starts over with another."""
+    """Of the newest update only; another update, told by its key, starts over."""
 
     def __init__(self) -> None:
-        self._update_id = 0
+        self._key: Hashable = None
         self._uses = 0
 
-    def next_index(self, update_id: int) -> int:
-        """Count one more use of the features of ``update_id``."""
-        self._uses = self._uses + 1 if update_id == self._update_id else 1
-        self._update_id = update_id
+    def uses(self, key: Hashable) -> int:
+        """How often the features of this update have been used."""
+        return self._uses if key == self._key else 0
+
+    def count(self, key: Hashable) -> int:
+        """Count one more use; returns how many there were with it: 1, 2, 3, ..."""
+        self._uses = self.uses(key) + 1
+        self._key = key
         return self._uses

@@ -6,6 +6,7 @@ action expert's, and features arrive between the same two ticks each time.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -48,24 +49,39 @@ class SteadyClock:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One tick: when it was due [Unix s], and how many just before it were missed."""
+    """One tick: when it was due [Unix s], how many just before it were missed, and how late this
+    one was noticed [s].
+    """
 
     stamp: float
     missed: int
+    late: float = 0.0
 
 
 class Schedule:
     """Waits for one tick after the other.
 
     A tick that comes while its user is still busy is missed: it is counted and never made up for,
-    so ticks do not bunch and nothing queues. A clock that starts late or is set back, as simulated
+    so ticks do not bunch and nothing queues. With ``catch_up`` the newest one of those that came
+    meanwhile is taken at once instead, late: a user that is now and then slower than the period
+    loses the excess, not a whole period. A clock that starts late or is set back, as simulated
     time does when a bag is played and looped, misses no ticks: they go on from its new time.
     """
 
-    def __init__(self, period: float, clock: TickClock | None = None) -> None:
+    def __init__(
+        self,
+        period: float,
+        clock: TickClock | None = None,
+        *,
+        phase: float = 0.0,
+        catch_up: bool = False,
+    ) -> None:
+        """Tick k is due at ``phase`` + k * ``period`` [s]."""
         if not period > 0:
             raise ValueError(f"period is {period} s, not positive")
         self.period = period
+        self._phase = phase
+        self._catch_up = catch_up
         self._clock: TickClock = clock or SteadyClock()
         self._index = self._passed(self._clock.now())
 
@@ -73,13 +89,16 @@ class Schedule:
         """Wait for the next tick; None once ``stopping`` is set."""
         now = self._clock.now()
         missed = max(0, self._passed(now) - self._index)
+        if missed and self._catch_up:
+            missed -= 1
         self._index += missed + 1
         while not stopping.is_set():
-            due = self._index * self.period
+            due = self._due(self._index)
             if now >= due:
-                late = max(0, self._passed(now) - self._index)  # woken after more than one tick
-                self._index += late
-                return Tick(self._clock.to_unix(self._index * self.period), missed + late)
+                slept = max(0, self._passed(now) - self._index)  # woken after more than one tick
+                self._index += slept
+                due = self._due(self._index)
+                return Tick(self._clock.to_unix(due), missed + slept, now - due)
             self._clock.sleep_until(min(due, now + _SLICE))
             before, now = now, self._clock.now()
             if before == 0 or due - now > 2 * self.period:  # it has just started, or was set back
@@ -88,4 +107,7 @@ class Schedule:
 
     def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""
-        return int(now / self.period)
+        return math.floor((now - self._phase) / self.period)
+
+    def _due(self, index: int) -> float:
+        return self._phase + index * self.period

@@ -5,9 +5,12 @@ Imports torch only when it is asked to, so that ``stub`` starts at once.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -84,6 +87,17 @@ def loading() -> Iterator[None]:
         gc.freeze()
         if was_enabled:
             gc.enable()
+
+
+def free_memory() -> None:
+    """Give back what a model that is no longer referred to has used."""
+    gc.unfreeze()
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(AttributeError, OSError):  # only glibc keeps what could go back
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

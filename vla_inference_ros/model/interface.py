@@ -60,6 +60,10 @@ class FeatureModel(Protocol):
     def model_id(self) -> str:
         """Which model and weights these are, for messages and logs."""
 
+    @property
+    def decode_time(self) -> float:
+        """How long the last update waited for its pictures to be decoded [s]."""
+
     def features(self, views: Sequence[View], instruction: str) -> NDArray[np.float32]:
         """(1, S, V) float32 from the views in view order. Raises :class:`FrameError`."""
 

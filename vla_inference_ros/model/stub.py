@@ -30,6 +30,7 @@ class StubFeatures:
     """A :class:`FeatureModel` that takes ``seconds`` of wall time and leaves the CPU alone."""
 
     model_id = "stub (no network)"
+    decode_time = 0.0
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -39,7 +40,8 @@ class StubFeatures:
 
         Raises :class:`FrameError` for a picture that by its header is none.
         """
-        end = time.monotonic() + self._seconds
+        started = time.monotonic()
+        end = started + self._seconds
         if not views:
             raise ModelError("no views: the model needs at least one picture")
         checksum = zlib.crc32(instruction.encode())
@@ -50,6 +52,7 @@ class StubFeatures:
                 checksum = zlib.crc32(picture[::_STRIDE].tobytes(), checksum)
             else:
                 checksum = zlib.crc32(picture[::_STRIDE], checksum)
+        self.decode_time = time.monotonic() - started
         phases = np.frombuffer(checksum.to_bytes(4, "little"), dtype=np.uint8) * (2 * np.pi / 256)
         positions = np.linspace(0.0, 2 * np.pi, FEATURE_SIZE)
         waves = np.arange(1, 5)[:, np.newaxis] * positions + phases[:, np.newaxis]

@@ -1,45 +1,46 @@
-"""Action expert node: features and the sensor window in, action chunks out, at a fixed rate."""
+"""Action expert node: features and the sensor window in, certified action chunks out, at a fixed
+rate.
+"""
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
-from array import array
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_inference_ros.convert import header, seconds, sensor_arrays, time_message
 from vla_inference_ros.core.console import WaitLine
-from vla_inference_ros.core.reuse import ReuseCounter
 from vla_inference_ros.core.schedule import Schedule, Tick
-from vla_inference_ros.core.validity import reservations
-from vla_inference_ros.core.window import SensorWindow, WindowSnapshot
-from vla_inference_ros.core.wire import SENSOR_CHANNELS, SENSOR_RATE
+from vla_inference_ros.core.validity import Budgets, judge
+from vla_inference_ros.core.window import FILLS, WindowSnapshot
 from vla_inference_ros.model.interface import (
-    ACTION_NAMES,
+    HORIZON,
     MIN_SAMPLES,
     SENSOR_WINDOW,
-    VIEWS,
-    ActionSteps,
-    ModelError,
+    ActionModel,
 )
 from vla_inference_ros.model.load import load_action_model
-from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamReport, VLFeatures
+from vla_inference_ros.msg import ActionChunk
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.age_limits import age_budget, age_limit
+from vla_inference_ros.nodes.chunk import action_chunk
+from vla_inference_ros.nodes.expert_inputs import ExpertInputs
+from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import parameter
-from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
+from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
 
 _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
+_LATE_TICK = 0.005  # a tick that is noticed later is a missed deadline [s]
+_LONG_PUBLISHING = 0.005  # [s]
+_DEFAULTS = Budgets()
 
 
 @dataclass(frozen=True, slots=True)
-class ActionExpertConfig:
+class ActionExpertConfig(ThreadConfig):
     """Parameters of the action expert node."""
 
     model: str = parameter(
@@ -65,6 +66,32 @@ class ActionExpertConfig:
         minimum=1,
         maximum=SENSOR_WINDOW,
     )
+    sensor_fill: str = parameter(
+        "zero",
+        "how rows of the sensor window are filled whose samples are missing between others; zero "
+        "is what the checkpoints were trained with",
+        choices=FILLS,
+    )
+    features_age_soft: float = age_limit(
+        _DEFAULTS.features.soft, "age of the features' oldest image over which a chunk is DEGRADED"
+    )
+    features_age_hard: float = age_limit(_DEFAULTS.features.hard, "likewise, for no chunk at all")
+    sensor_age_soft: float = age_limit(
+        _DEFAULTS.sensor.soft, "age of the newest sensor sample over which a chunk is DEGRADED"
+    )
+    sensor_age_hard: float = age_limit(_DEFAULTS.sensor.hard, "likewise, for no chunk at all")
+    robot_age_soft: float = age_limit(
+        _DEFAULTS.robot.soft, "age of the robot state over which a chunk is DEGRADED"
+    )
+    robot_age_hard: float = age_limit(
+        _DEFAULTS.robot.hard, "likewise, for no chunk at all if robot_required"
+    )
+    robot_required: bool = parameter(
+        False, "no chunk without a robot state in time; false: such a chunk is only DEGRADED"
+    )
+    autostart: bool = parameter(
+        True, "configure and activate at the start; false leaves that to ros2 lifecycle"
+    )
     realtime_priority: int = parameter(
         10,
         "real-time priority (SCHED_FIFO) of the ticking thread; 0 for an ordinary thread",
@@ -77,16 +104,7 @@ class ActionExpertConfig:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Features:
-    """The newest features; ``values`` (1, S, V) float32, ``stamp`` [Unix s] of the oldest image."""
-
-    update_id: int
-    stamp: float
-    values: NDArray[np.float32]
-
-
-class ActionExpert(VlaNode[ActionExpertConfig]):
+class ActionExpert(ManagedNode[ActionExpertConfig]):
     """Publishes ``/vla/actions`` on an absolute schedule.
 
     The worker's thread reads what has come at each tick, runs the model and publishes; nothing else
@@ -95,46 +113,62 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("action_expert", ActionExpertConfig, **node_arguments)
-        config = self.config
-        try:
-            loaded = load_action_model(
-                config.model,
-                config.checkpoint,
-                config.device,
-                config.dtype,
-                config.fusion_strategy,
-                torch_threads=config.torch_threads,
-                stub_seconds=config.stub_expert_ms / 1000.0,
-            )
-        except ModelError as error:
-            raise StartError(str(error)) from error
-        self._model = loaded.model
+        self._budgets = Budgets(
+            features=age_budget(self.config, "features"),
+            sensor=age_budget(self.config, "sensor"),
+            robot=age_budget(self.config, "robot"),
+            robot_required=self.config.robot_required,
+            min_samples=self.config.min_samples,
+        )
+        self._model: ActionModel | None = None
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
-        self._window = SensorWindow(SENSOR_WINDOW, SENSOR_CHANNELS, SENSOR_RATE)
-        self._reuse = ReuseCounter()
-        self._features: _Features | None = None
-        self._robot_state = RobotState()
-        self._views_ready: dict[str, bool] = {}  # as the VLM reports its views
+        self._inputs = ExpertInputs(self, self._stage, self.config.sensor_fill)
         self._chunk_id = 0
-        self._last_wait_line = -math.inf
+        self._last_wait_line = self._last_report = -math.inf
         self._chunks = self.create_publisher(ActionChunk, "/vla/actions", qos.ACTIONS)
-        self._features_inbox = Inbox(self, VLFeatures, "/vla/features", qos.newest())
-        self._sensor_inbox = Inbox(self, SensorBatch, "/sensor/samples", qos.SENSOR)
-        self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())
-        self._reports_inbox = Inbox(self, StreamReport, "/vla/reports", qos.REPORTS)
-        self.add_worker("action expert model", self._work)
+        period = 1.0 / self.config.action_rate
+        self._note_lateness = self._stage.timer("tick jitter", _LATE_TICK)
+        self._note_expert = self._stage.timer("expert", period)
+        self._note_publishing = self._stage.timer("publish", _LONG_PUBLISHING)
+        self._note_features_age = self._stage.timer("features age", self._budgets.features.soft)
+        self._note_window_age = self._stage.timer("window age", self._budgets.sensor.soft)
+
+    def load(self) -> None:
+        """Load the model."""
+        config = self.config
+        loaded = load_action_model(
+            config.model,
+            config.checkpoint,
+            config.device,
+            config.dtype,
+            config.fusion_strategy,
+            torch_threads=config.torch_threads,
+            stub_seconds=config.stub_expert_ms / 1000.0,
+        )
+        self._model = loaded.model
         banner = (
-            self._model.model_id,
+            loaded.model.model_id,
             *loaded.summary,
             f"{config.action_rate:g} chunks per second, {config.vl_reuse} for one VLM update",
         )
         self.get_logger().info("\n  ".join(banner))
 
-    def _work(self, stopping: threading.Event) -> None:
-        self._raise_priority()
+    def unload(self) -> None:
+        """Drop the model and the inputs."""
+        self._model = None
+        self._inputs.forget()
+        self._stage.ready, self._stage.fill = False, 0
+
+    def work(self, stopping: threading.Event) -> None:
+        """Tick until ``stopping`` is set."""
+        assert self._model is not None
+        self._inputs.forget()
+        self._stage.hold = ""
         schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
+        self.reports_itself = True
         while (tick := schedule.wait(stopping)) is not None:
+            self._note_lateness(tick.late)
             if tick.missed:
                 self._stage.problem(
                     "missed tick",
@@ -142,124 +176,76 @@ class ActionExpert(VlaNode[ActionExpertConfig]):
                     f"{schedule.period:.3f} s or the machine was busy",
                     tick.missed,
                 )
-            self._act(tick)
+            self._act(tick, self._model)
+            self._report_after_tick()
+        self.reports_itself = False
 
-    def _raise_priority(self) -> None:
-        """Without it the kernel may let a busy machine's other threads finish their turn first."""
-        priority = self.config.realtime_priority
-        if not priority:
-            return
-        try:
-            # Threads that the model starts are ordinary ones again.
-            os.sched_setscheduler(
-                0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority)
-            )
-        except OSError as error:
-            self.get_logger().warning(
-                f"parameter 'realtime_priority' is {priority}, which the system refuses: {error}. "
-                "Ticks come some milliseconds late while the machine is busy. Allow it with a line "
-                "'<user> - rtprio 99' in /etc/security/limits.conf, or set it to 0"
-            )
-
-    def _read_inputs(self) -> None:
-        for batch in self._sensor_inbox.take():
-            self._add_samples(batch)
-        self._stage.fill = self._window.samples
-        features = self._features_inbox.newest()
-        if features is not None:
-            self._keep_features(features)
-        self._robot_state = self._robot_inbox.newest() or self._robot_state
-
-    def _keep_features(self, message: VLFeatures) -> None:
-        values = np.frombuffer(message.data, np.float32)
-        shape = tuple(message.shape)
-        fits = len(shape) == 3 and shape[0] == 1 and shape[2] == self._model.feature_size
-        if not fits or values.size != math.prod(shape) or values.size == 0:
-            self._stage.problem(
-                "features shape",
-                f"features of shape {shape} with {values.size} numbers, not (1, tokens, "
-                f"{self._model.feature_size}): do vlm and action_expert run the same model?",
-            )
-        elif not np.isfinite(values).all():
-            self._stage.problem("not finite", "features have NaN or infinite values")
-        else:
-            self._features = _Features(
-                message.update_id, seconds(message.header.stamp), values.reshape(shape)
-            )
-
-    def _add_samples(self, message: SensorBatch) -> None:
-        try:
-            self._window.append(*sensor_arrays(message))
-        except ValueError as error:
-            self._stage.problem("sensor batch", str(error))
-
-    def _act(self, tick: Tick) -> None:
+    def _act(self, tick: Tick, model: ActionModel) -> None:
         started = time.monotonic()
-        self._read_inputs()
-        features, window = self._features, self._window.snapshot()
-        self._stage.ready = features is not None and window.samples >= self.config.min_samples
-        if features is None or not self._stage.ready:
-            self._say_wait(window)
+        self._inputs.read(model.feature_size)
+        window = self._inputs.window.snapshot()
+        inputs = self._inputs.judged_at(tick.stamp, window, self.config.vl_reuse)
+        verdict = judge(inputs, self._budgets, HORIZON, 1.0 / self.config.action_rate)
+        self._stage.fill, self._stage.ready = window.samples, not verdict.hold
+        self._say_hold(verdict.hold)
+        features = self._inputs.features
+        if verdict.hold or features is None:
+            self._say_wait(window, verdict.hold)
             return
-        steps = self._model.act(features.values, window.values)
+        steps = model.act(features.values, window.values)
         if not np.isfinite(steps.actions).all():
             self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
             return
-        chunk = self._chunk(tick, steps, features, window)
-        chunk.robot_state = self._robot_state
-        chunk.inference_time = time.monotonic() - started
-        self._chunks.publish(chunk)
-        self._stage.accept(tick.stamp)
-
-    def _chunk(
-        self, tick: Tick, steps: ActionSteps, features: _Features, window: WindowSnapshot
-    ) -> ActionChunk:
         self._chunk_id += 1
-        horizon, action_dim = steps.actions.shape
-        reuse_index = self._reuse.next_index(features.update_id)
-        reasons = reservations(
-            reuse_index=reuse_index,
-            reuse_limit=self.config.vl_reuse,
-            samples=window.samples,
-            missing=window.missing,
-            window=SENSOR_WINDOW,
+        chunk = action_chunk(
+            steps, features, window, inputs=inputs, verdict=verdict, stamp=tick.stamp
         )
-        return ActionChunk(
-            header=header(tick.stamp),
-            chunk_id=self._chunk_id,
-            step_dt=1.0 / self.config.action_rate,
-            horizon=horizon,
-            action_dim=action_dim,
-            action_names=list(ACTION_NAMES),
-            actions=array("f", steps.actions.tobytes()),
-            delta=array("f", steps.delta.tobytes()),
-            vl_update_id=features.update_id,
-            vl_reuse_index=reuse_index,
-            vl_reuse_limit=self.config.vl_reuse,
-            features_stamp=time_message(features.stamp),
-            sensor_first_stamp=time_message(window.first_time),
-            sensor_last_stamp=time_message(window.last_time),
-            sensor_samples=window.samples,
-            sensor_missing=window.missing,
-            sensor_window=SENSOR_WINDOW,
-            model_id=self._model.model_id,
-            validity=ActionChunk.DEGRADED if reasons else ActionChunk.OK,
-            valid_steps=horizon,
-            reasons=reasons,
-        )
+        chunk.chunk_id = self._chunk_id
+        chunk.step_dt = 1.0 / self.config.action_rate
+        chunk.sensor_fill = self.config.sensor_fill
+        chunk.model_id = model.model_id
+        chunk.robot_state = self._inputs.robot_state
+        computed = time.monotonic()
+        chunk.inference_time = computed - started
+        self._chunks.publish(chunk)
+        self._inputs.count_use()
+        self._stage.accept(tick.stamp)
+        self._note_publishing(time.monotonic() - computed)
+        self._note_expert(computed - started)
+        self._note_features_age(chunk.features_age)
+        self._note_window_age(chunk.sensor_age)
 
-    def _say_wait(self, window: WindowSnapshot) -> None:
+    def _say_hold(self, hold: str) -> None:
+        """Report at once when chunks begin or cease to be held back."""
+        before, self._stage.hold = self._stage.hold, hold
+        if bool(before) == bool(hold):
+            return
+        self._last_report = -math.inf
+        if hold and self._chunk_id:
+            self.get_logger().warning(f"HOLD: no action chunks: {hold}")
+        elif self._chunk_id:
+            self.get_logger().info("action chunks again")
+
+    def _report_after_tick(self) -> None:
+        """Between two ticks, so that reporting never keeps one waiting."""
+        now = time.monotonic()
+        if now - self._last_report >= REPORT_PERIOD - 0.5 / self.config.action_rate:
+            self._last_report = now
+            self.publish_reports()
+
+    def _say_wait(self, window: WindowSnapshot, hold: str) -> None:
         now = time.monotonic()
         if now - self._last_wait_line < _WAIT_PERIOD:
             return
         self._last_wait_line = now
-        for report in self._reports_inbox.take():
-            if report.node == "vlm" and report.stream in VIEWS:
-                self._views_ready[report.stream] = report.ready
+        if self._inputs.features is not None and window.samples >= self.config.min_samples:
+            self._stage.warn("hold", hold)  # all is there, but not fit to be used
+            return
+        views_ready, views = self._inputs.views_ready
         line = WaitLine(
-            features=self._features is not None,
-            views_ready=sum(self._views_ready.values()),
-            views=len(self._views_ready) or len(VIEWS),
+            features=self._inputs.features is not None,
+            views_ready=views_ready,
+            views=views,
             samples=window.samples,
             window=SENSOR_WINDOW,
             min_samples=self.config.min_samples,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,20 @@ import cv2
 import numpy as np
 import zmq
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
-from vla_inference_ros.convert import compressed_image, header, image
+from vla_inference_ros.convert import compressed_image, image
+from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
-from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
+from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.vla_node import VlaNode, run
-from vla_inference_ros.nodes.zmq_socket import bind, messages
+from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
+_MOST_CAMERAS = 64  # camera names whose clocks are followed
 DEFAULT_VIEW_MAP = [
     "View1=left+41182735",
     "View2=left+49429257",
@@ -29,7 +35,7 @@ DEFAULT_VIEW_MAP = [
 
 
 @dataclass(frozen=True, slots=True)
-class CameraBridgeConfig:
+class CameraBridgeConfig(ThreadConfig):
     """Parameters of the camera bridge."""
 
     port: int = parameter(
@@ -39,9 +45,21 @@ class CameraBridgeConfig:
         maximum=65535,
     )
     bind_address: str = parameter("*", "address to listen on; * for all")
+    curve_certificate: str = parameter("", curve_parameters.CERTIFICATE)
+    curve_clients: str = parameter("", curve_parameters.CLIENTS)
     view_map: list[str] = parameter(
         DEFAULT_VIEW_MAP,
         "rules View=part+part: a camera whose name has all parts (any case) is that view",
+    )
+    clock_modes: list[str] = parameter(
+        ["calibrate"],
+        f"{CLOCK_MODE}; one mode for all views, then exceptions such as View5=trust",
+    )
+    max_message_bytes: int = parameter(
+        16 << 20,
+        "messages with a larger part are dropped unread [bytes]",
+        minimum=65536,
+        maximum=1 << 30,
     )
     max_pixels: int = parameter(
         16_000_000, "larger pictures are refused undecoded [pixels]", minimum=1, maximum=10**9
@@ -62,7 +80,10 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             raise ParameterError(f"parameter 'view_map': {error}") from error
         # Messages that belong to no view: broken ones, and cameras that are not used.
         self._camera = self.add_stream("camera")
+        self._note_wire = self._camera.timer("wire to topic", LONG_WAY)
         self._views = {view: self.add_stream(view) for view in self._map.views}
+        self._clock_modes = _clock_modes(self.config.clock_modes, self._map.views)
+        self._clocks: dict[str, SenderStamps] = {}  # of each camera's host, by the camera's name
         self._compressed = {
             view: self.create_publisher(CompressedImage, f"{_topic(view)}/compressed", qos.IMAGES)
             for view in self._map.views
@@ -71,44 +92,87 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             view: self.create_publisher(Image, _topic(view), qos.IMAGES)
             for view in (self._map.views if self.config.publish_raw else [])
         }
-        self._zmq = zmq.Context()
-        self._socket = self._zmq.socket(zmq.PULL)
-        bind(self._socket, self.config.bind_address, self.config.port)
+        keys = curve_parameters.server_keys(
+            self, self.config.curve_certificate, self.config.curve_clients
+        )
+        self._socket = ZmqReceiver(
+            zmq.PULL,
+            self._camera,
+            self.config.max_message_bytes,
+            "raise max_message_bytes if a camera really sends so much",
+        )
+        self._socket.bind(self.config.bind_address, self.config.port, keys)
         self.add_worker("camera socket", self._receive)
         self.get_logger().info(f"waiting for cameras on port {self.config.port}")
 
     def release(self) -> None:
         """Release the port."""
-        self._zmq.destroy(linger=0)
+        self._socket.close()
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""
-        for parts in messages(self._socket, stopping):
+        for parts in self._socket.messages(stopping):
+            received = time.time()
             try:
-                self._publish(CameraFrame.unpack(parts, self.config.max_pixels))
+                self._publish(CameraFrame.unpack(parts, self.config.max_pixels), received)
             except WireError as error:
                 self._camera.problem(error.kind, str(error))
 
-    def _publish(self, frame: CameraFrame) -> None:
+    def _publish(self, frame: CameraFrame, received: float) -> None:
         view = self._map.view_of(frame.camera)
         if view is None:
             self._camera.ignore(f"camera {frame.camera[:60]!r} is no view and not used")
             return
-        self._compressed[view].publish(compressed_image(frame, view.lower()))
-        self._views[view].accept(frame.timestamp)
+        offset, _ = self._clock_of(frame.camera, view).observe(
+            frame.timestamp, frame.send_time, received
+        )
+        message = compressed_image(frame, offset, view.lower())
+        self._compressed[view].publish(message)
+        self._views[view].accept(frame.timestamp + offset)
+        self._note_wire(time.time() - received)
         if view in self._raw:
-            self._publish_raw(view, frame)
+            self._publish_raw(view, frame, message.header)
 
-    def _publish_raw(self, view: str, frame: CameraFrame) -> None:
+    def _clock_of(self, camera: str, view: str) -> SenderStamps:
+        if camera not in self._clocks:
+            if len(self._clocks) >= _MOST_CAMERAS:
+                raise WireError(
+                    "too many cameras",
+                    f"camera {camera[:60]!r} is one more than {_MOST_CAMERAS} names: "
+                    "does a sender change its name with every frame?",
+                )
+            self._clocks[camera] = SenderStamps(
+                self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
+            )
+        return self._clocks[camera]
+
+    def _publish_raw(self, view: str, frame: CameraFrame, stamp: Header) -> None:
         pixels = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
             self._views[view].problem(
                 "undecodable", f"a JPEG of camera {frame.camera!r} cannot be decoded"
             )
             return
-        self._raw[view].publish(
-            image(pixels.astype(np.uint8, copy=False), header(frame.timestamp, view.lower()))
-        )
+        self._raw[view].publish(image(pixels.astype(np.uint8, copy=False), stamp))
+
+
+def _clock_modes(entries: list[str], views: list[str]) -> dict[str, str]:
+    """The clock mode of each view; ParameterError if the parameter does not give that."""
+    modes = dict.fromkeys(views, entries[0])
+    for entry in entries[1:]:
+        view, _, mode = entry.partition("=")
+        if view not in modes:
+            raise ParameterError(
+                f"parameter 'clock_modes': {entry!r} is not of the form View5=trust, of a view of "
+                "view_map"
+            )
+        modes[view] = mode
+    for mode in modes.values():
+        if mode not in CLOCK_MODES:
+            raise ParameterError(
+                f"parameter 'clock_modes': {mode!r} is not one of {', '.join(CLOCK_MODES)}"
+            )
+    return modes
 
 
 def _topic(view: str) -> str:

@@ -119,12 +119,38 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
         "rate [Hz]": f"{report.rate:.2f}",
         "age of newest [s]": f"{age:.3f}" if age >= 0 else "none yet",
     }
-    if report.clock_offset:
-        values["clock offset [s]"] = f"{report.clock_offset:+.6f}"
+    if report.clock_mode:
+        values |= _clock(report)
+    if report.hold:
+        values["held back because"] = report.hold
     if report.capacity:
         values["window"] = f"{report.fill}/{report.capacity}"
     for kind, count in zip(report.problem_kinds, report.problem_counts, strict=True):
         values[f"problem: {kind}"] = str(count)
+    return values | _stages(report)
+
+
+def _clock(report: StreamReport) -> dict[str, str]:
+    learnt = report.clock_uncertainty >= 0
+    values = {
+        "clock mode": report.clock_mode,
+        "clock offset [s]": f"{report.clock_offset:+.6f}",
+        "clock drift [ppm]": f"{report.clock_drift * 1e6:+.1f}",
+        "clock uncertainty [ms]": f"{report.clock_uncertainty * 1e3:.3f}" if learnt else "learning",
+        "clock steps": str(report.clock_steps),
+    }
+    if report.clock_lower_bound:
+        values["ages"] = "lower bounds: the sender gives no send time"
+    return values
+
+
+def _stages(report: StreamReport) -> dict[str, str]:
+    values = {}
+    for timing in report.timings:
+        for name in ("p50", "p95", "p99"):
+            values[f"{timing.stage} {name} [ms]"] = f"{getattr(timing, name) * 1e3:.1f}"
+        deadline = f"{timing.stage} over {timing.deadline * 1e3:g} ms"
+        values[deadline] = f"{timing.misses} of {timing.count}"
     return values
 
 

@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, vl_update_line
 from vla_inference_ros.core.health import State, inference_state
+from vla_inference_ros.core.tally import WarningLimiter
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.diagnostics import Diagnostics
@@ -48,6 +49,7 @@ class Monitor(VlaNode[MonitorConfig]):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("monitor", MonitorConfig, **node_arguments)
         self._seen = Seen()
+        self._limiter = WarningLimiter()
         self._chunk_arrival: float | None = None
         self._start = time.monotonic() + _START_TIME
         self._diagnostics = Diagnostics()
@@ -93,7 +95,14 @@ class Monitor(VlaNode[MonitorConfig]):
         self._judge()
 
     def _see_report(self, message: StreamReport) -> None:
-        self._seen.reports.add(message, time.monotonic())
+        try:
+            self._seen.reports.add(message, time.monotonic())
+        except ValueError as error:
+            if self._limiter.due("report"):
+                self.get_logger().warning(f"{error}: not used")
+            return
+        if (message.node, message.stream) == ("action_expert", "action_expert"):
+            self._judge()
 
     # --- what goes out
 
@@ -105,6 +114,7 @@ class Monitor(VlaNode[MonitorConfig]):
             period=self._seen.chunk.step_dt if self._seen.chunk else 0.0,
             reasons=self._seen.chunk.reasons if self._seen.chunk else [],
             waiting_for=self._seen.reports.waiting_for(),
+            hold=self._seen.reports.hold(),
         )
         changed = state is not self._state[0]
         self._state = (state, reason)

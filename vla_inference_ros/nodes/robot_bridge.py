@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,28 +12,35 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
 from vla_inference_ros import convert
+from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.wire import ROBOT_PORT, ROBOT_TOPIC, RobotPacket, WireError
 from vla_inference_ros.msg import RobotState
-from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
+from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.vla_node import VlaNode, run
-from vla_inference_ros.nodes.zmq_socket import connect, messages
+from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
 JOINTS = 6
+_MAX_BYTES = 65536  # of a message's part; a robot packet has 68
 
 
 @dataclass(frozen=True, slots=True)
-class RobotBridgeConfig:
+class RobotBridgeConfig(ThreadConfig):
     """Parameters of the robot bridge."""
 
     host: str = parameter("127.0.0.1", "host of the robot sender (the rig's is 10.130.41.111)")
     port: int = parameter(
         ROBOT_PORT, "TCP port of the robot sender's ZMQ PUB socket", minimum=1, maximum=65535
     )
+    curve_certificate: str = parameter("", curve_parameters.CERTIFICATE)
+    curve_server: str = parameter("", curve_parameters.SERVER)
     joint_names: list[str] = parameter(
         [f"joint_{index}" for index in range(1, JOINTS + 1)],
         "names in /joint_states, as in the robot's URDF; six",
     )
+    clock_mode: str = parameter("calibrate", CLOCK_MODE, choices=CLOCK_MODES)
     base_frame: str = parameter("base_link", "frame of the robot's pose")
 
 
@@ -46,34 +54,44 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
                 f"parameter 'joint_names' has {len(self.config.joint_names)} names, not {JOINTS}"
             )
         self._robot = self.add_stream("robot")
+        self._stamps = SenderStamps(self._robot, self.config.clock_mode, "the robot's host")
+        self._note_wire = self._robot.timer("wire to topic", LONG_WAY)
         self._joints = self.create_publisher(JointState, "/joint_states", qos.ROBOT)
         self._pose = self.create_publisher(PoseStamped, "/robot/pose", qos.ROBOT)
         self._state = self.create_publisher(RobotState, "/robot/state", qos.ROBOT)
-        self._zmq = zmq.Context()
-        self._socket = self._zmq.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.SUBSCRIBE, ROBOT_TOPIC)
-        connect(self._socket, self.config.host, self.config.port)
+        keys = curve_parameters.client_keys(
+            self, self.config.curve_certificate, self.config.curve_server
+        )
+        self._socket = ZmqReceiver(
+            zmq.SUB, self._robot, _MAX_BYTES, "is 'host' the robot's, and 'port'?"
+        )
+        self._socket.subscribe(ROBOT_TOPIC)
+        self._socket.connect(self.config.host, self.config.port, keys)
         self.add_worker("robot socket", self._receive)
         self.get_logger().info(f"listening to {self.config.host}:{self.config.port}")
 
     def release(self) -> None:
         """Close the connection."""
-        self._zmq.destroy(linger=0)
+        self._socket.close()
 
     def _receive(self, stopping: threading.Event) -> None:
         """Socket thread: the only one that touches the socket."""
-        for parts in messages(self._socket, stopping):
+        for parts in self._socket.messages(stopping):
+            received = time.time()
             try:
-                self._publish(RobotPacket.unpack(parts))
+                self._publish(RobotPacket.unpack(parts), received)
             except WireError as error:
                 self._robot.problem(error.kind, str(error))
 
-    def _publish(self, packet: RobotPacket) -> None:
-        state = convert.robot_state(packet, self.config.base_frame)
+    def _publish(self, packet: RobotPacket, received: float) -> None:
+        offset, clock = self._stamps.observe(packet.origin_time, packet.send_time, received)
+        state = convert.robot_state(packet, offset, self.config.base_frame)
+        state.clock_uncertainty = clock.uncertainty
         self._state.publish(state)
         self._joints.publish(convert.joint_state(state, self.config.joint_names))
         self._pose.publish(convert.pose(state))
-        self._robot.accept(packet.origin_time)
+        self._robot.accept(packet.origin_time + offset)
+        self._note_wire(time.time() - received)
 
 
 def main() -> int:

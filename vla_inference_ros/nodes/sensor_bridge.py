@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from vla_inference_ros.convert import sensor_batch
-from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockOffset
+from vla_inference_ros.core.allow_list import AllowList
+from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.udp import Datagram, UdpReceiver
 from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram, WireError
 from vla_inference_ros.msg import SensorBatch
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
+from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 
 _TIMEOUT = 0.1  # how often the socket thread looks whether it should stop [s]
 
 
 @dataclass(frozen=True, slots=True)
-class SensorBridgeConfig:
+class SensorBridgeConfig(ThreadConfig):
     """Parameters of the sensor bridge."""
 
     port: int = parameter(
         SENSOR_PORT, "UDP port that the sensor sends to", minimum=1, maximum=65535
     )
     bind_address: str = parameter("0.0.0.0", "address to listen on; 0.0.0.0 for all")
-    frame_id: str = parameter("sensor", "frame of the force and the A-scans")
-    calibration_packets: int = parameter(
-        CALIBRATION_PACKETS,
-        "datagrams from which the clock offset is learnt",
-        minimum=1,
-        maximum=100_000,
+    allowed_sources: str = parameter(
+        "",
+        "addresses and networks that may send, such as 192.168.1.20, 10.0.0.0/8; '' for all",
     )
+    frame_id: str = parameter("sensor", "frame of the force and the A-scans")
+    clock_mode: str = parameter("calibrate", CLOCK_MODE, choices=CLOCK_MODES)
     receive_buffer: int = parameter(
         4 << 20, "bytes the kernel may hold for us [bytes]", minimum=65536, maximum=1 << 30
     )
@@ -44,8 +47,13 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sensor_bridge", SensorBridgeConfig, **node_arguments)
         config = self.config
+        try:
+            self._allowed = AllowList.parse(config.allowed_sources)
+        except ValueError as error:
+            raise ParameterError(f"parameter 'allowed_sources': {error}") from error
         self._sensor = self.add_stream("sensor")
-        self._offset = ClockOffset(config.calibration_packets)
+        self._stamps = SenderStamps(self._sensor, config.clock_mode, "the sensor's host")
+        self._note_wire = self._sensor.timer("wire to topic", LONG_WAY)
         self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
         try:
             self._socket = UdpReceiver(
@@ -83,6 +91,12 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
                     "receive_buffer",
                     datagram.dropped,
                 )
+            if not self._allowed.allows(datagram.source):
+                self._sensor.problem(
+                    "foreign source",
+                    f"a datagram from {datagram.source}, which is not in allowed_sources",
+                )
+                continue
             try:
                 self._publish(datagram)
             except WireError as error:
@@ -90,21 +104,15 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
 
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)
-        self._learn_offset(float(samples.send_times[-1]), datagram.receive_time)
-        offset = self._offset.offset
-        self._batches.publish(sensor_batch(samples, offset, self.config.frame_id))
-        self._sensor.accept(float(samples.times[-1]) + offset, len(samples.times))
-
-    def _learn_offset(self, send_time: float, receive_time: float) -> None:
-        if self._offset.calibrated:
-            return
-        self._offset.update(send_time, receive_time)
-        self._sensor.clock_offset = self._offset.offset
-        if self._offset.calibrated:
-            self.get_logger().info(
-                f"sensor clock offset {self._offset.offset:+.6f} s, learnt from "
-                f"{self.config.calibration_packets} datagrams"
-            )
+        newest = float(samples.times[-1])
+        offset, clock = self._stamps.observe(
+            newest, float(samples.send_times[-1]), datagram.receive_time
+        )
+        batch = sensor_batch(samples, offset, self.config.frame_id)
+        batch.clock_uncertainty = clock.uncertainty
+        self._batches.publish(batch)
+        self._sensor.accept(newest + offset, len(samples.times))
+        self._note_wire(time.time() - datagram.receive_time)
 
 
 def main() -> int:

@@ -11,10 +11,30 @@ from vla_inference_ros.core.console import StatusBlock
 from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.model.interface import MIN_SAMPLES, SENSOR_WINDOW, VIEWS
-from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
+from vla_inference_ros.msg import (
+    ActionChunk,
+    InferenceStatus,
+    RobotState,
+    StageTiming,
+    StreamReport,
+    VLFeatures,
+)
 
 # The nodes without which there is no action.
-_STAGES = (("vlm", "vlm"), ("action_expert", "action_expert"))
+_VLM, _EXPERT = ("vlm", "vlm"), ("action_expert", "action_expert")
+_STAGES = (_VLM, _EXPERT)
+_PERCENTILES = ("p50", "p95", "p99")
+# Where the status shows which stage of which stream.
+_TIMINGS = {
+    "camera_wire": ("camera_bridge", "camera", "wire to topic"),
+    "robot_wire": ("robot_bridge", "robot", "wire to topic"),
+    "sensor_wire": ("sensor_bridge", "sensor", "wire to topic"),
+    "jpeg_decode": (*_VLM, "jpeg decode"),
+    "features_age": (*_EXPERT, "features age"),
+    "window_age": (*_EXPERT, "window age"),
+    "tick_jitter": (*_EXPERT, "tick jitter"),
+    "publish": (*_EXPERT, "publish"),
+}
 
 
 class Reports:
@@ -24,7 +44,12 @@ class Reports:
         self._newest: dict[tuple[str, str], tuple[StreamReport, float]] = {}
 
     def add(self, report: StreamReport, arrival: float) -> None:
-        """Keep a report."""
+        """Keep a report; ValueError if it does not make sense."""
+        if len(report.problem_kinds) != len(report.problem_counts):
+            raise ValueError(
+                f"a report of {report.node!r} names {len(report.problem_kinds)} kinds of problems, "
+                f"but {len(report.problem_counts)} counts"
+            )
         self._newest[report.node, report.stream] = (report, arrival)
 
     def get(self, node: str, stream: str) -> StreamReport:
@@ -52,6 +77,11 @@ class Reports:
         if self.silence(report.node, report.stream) <= SILENT_AFTER:
             now = seconds(report.header.stamp)
         return max(0.0, now - newest)  # a sender's clock may be ahead of ours
+
+    def hold(self) -> str:
+        """Why the action expert holds its chunks back; '' if it does not, or is silent."""
+        node, stream = _EXPERT
+        return "" if self.silence(node, stream) > SILENT_AFTER else self.get(node, stream).hold
 
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
@@ -112,7 +142,6 @@ def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
     status.sensor_fill = expert.fill
     status.sensor_window = SENSOR_WINDOW
     status.sensor_age = reports.age(sensor, now)
-    status.sensor_clock_offset = sensor.clock_offset
 
     robot = reports.get("robot_bridge", "robot")
     status.robot_received = robot.accepted
@@ -122,8 +151,10 @@ def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
             setattr(status, f"joint_{index}", float(position))
         for axis, position in zip("xyz", seen.robot_state.position, strict=True):
             setattr(status, f"position_{axis}", float(position))
+    _fill_stages(status, reports)
+    _fill_clocks(status, reports)
     late = status.vl_skipped_ticks + status.action_missed_ticks  # counted as trouble, but no input
-    status.rejected = sum(report.rejected for report in reports.all()) - late
+    status.rejected = max(0, sum(report.rejected for report in reports.all()) - late)
 
 
 def status_block(status: InferenceStatus, clock: str, robot_seen: bool) -> StatusBlock:
@@ -148,11 +179,38 @@ def _view_report(reports: Reports, view: str) -> StreamReport:
     return bridge if bridge.accepted else reports.get("vlm", view)
 
 
+def _fill_stages(status: InferenceStatus, reports: Reports) -> None:
+    for prefix, stage in _TIMINGS.items():
+        timing = _timing(reports, *stage)
+        for name in (*_PERCENTILES, "misses"):
+            setattr(status, f"{prefix}_{name}", getattr(timing, name))
+    status.vl_time_misses = _timing(reports, *_VLM, "vlm").misses
+    status.action_time_misses = _timing(reports, *_EXPERT, "expert").misses
+
+
+def _timing(reports: Reports, node: str, stream: str, stage: str) -> StageTiming:
+    timings = reports.get(node, stream).timings
+    return next((timing for timing in timings if timing.stage == stage), StageTiming())
+
+
+def _fill_clocks(status: InferenceStatus, reports: Reports) -> None:
+    hosts = {view.lower(): ("camera_bridge", view) for view in VIEWS}
+    hosts |= {"robot": ("robot_bridge", "robot"), "sensor": ("sensor_bridge", "sensor")}
+    status.clock_steps = 0
+    for prefix, stream in hosts.items():
+        report = reports.get(*stream)
+        setattr(status, f"{prefix}_clock_offset", report.clock_offset)
+        setattr(status, f"{prefix}_clock_drift", report.clock_drift)
+        known = report.clock_mode != ""
+        setattr(status, f"{prefix}_clock_uncertainty", report.clock_uncertainty if known else -1.0)
+        status.clock_steps += report.clock_steps
+
+
 def _fill_times(
     status: InferenceStatus, prefix: str, statistics: SlidingStatistics, steady_now: float
 ) -> None:
     summary = statistics.summary(steady_now)
-    for name in ("mean", "p50", "p95", "p99"):
+    for name in ("mean", *_PERCENTILES):
         setattr(status, f"{prefix}_{name}", getattr(summary, name))
 
 

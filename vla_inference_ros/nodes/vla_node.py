@@ -22,17 +22,21 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.convert import header, stage_timing, time_message
+from vla_inference_ros.core.clock import ClockReading
+from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
-from vla_inference_ros.core.statistics import RateMeter
+from vla_inference_ros.core.statistics import RateMeter, SlidingStatistics
 from vla_inference_ros.core.tally import Tally, WarningLimiter
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
+from vla_inference_ros.nodes.threads import ThreadConfig
 
 REPORT_PERIOD = 1.0  # [s]
-_TEARDOWN_LIMIT = 2.0  # [s]; workers may take 1.5 of it
+WARM_UP = 5.0  # of a stage, whose times then say little [s]
+_TEARDOWN_LIMIT, _STOP_LIMIT = 2.0, 1.5  # of all, and of a worker's thread [s]
 _LOOK_PERIOD = 0.2  # how often a running node looks whether a worker has died [s]
 _SIM_TIME_LOOK = 0.005  # how often simulated time is read while a schedule waits [s]
 
@@ -47,10 +51,12 @@ class Stream:
     def __init__(self, node: Node, name: str) -> None:
         self.name = name
         self.tally = Tally()
-        self.clock_offset = 0.0
+        self.clock: ClockReading | None = None
         self.fill = 0
         self.capacity = 0
+        self.hold = ""  # why a stage holds its results back
         self.ready = False
+        self._timers: dict[str, SlidingStatistics] = {}
         self._logger = node.get_logger()
         self._node_name = node.get_name()
         self._limiter = WarningLimiter()
@@ -72,16 +78,27 @@ class Stream:
         if self._limiter.due(kind):
             self._logger.warning(f"{self.name}: {message}")
 
+    def inform(self, kind: str, message: str) -> None:
+        """Log at a limited rate what is good to know."""
+        if self._limiter.due(kind):
+            self._logger.info(f"{self.name}: {message}")
+
     def problem(self, kind: str, message: str, count: int = 1) -> None:
         """Count bad input of a kind, and warn of it at a limited rate."""
         total = self.tally.reject(kind, count)
         if self._limiter.due(kind):
             self._logger.warning(f"{self.name}: {message} ({kind}: {total} so far)")
 
+    def timer(self, stage: str, deadline: float) -> Callable[[float], None]:
+        """A function that notes a duration or an age of a stage [s], for the reports."""
+        statistics = SlidingStatistics(warm_up=WARM_UP, deadline=deadline)
+        self._timers[stage] = statistics
+        return lambda value: statistics.add(time.monotonic(), value)
+
     def report(self, now: float) -> StreamReport:
         """The stream at ``now`` [Unix s]."""
         reading = self.tally.read()
-        return StreamReport(
+        report = StreamReport(
             header=header(now),
             node=self._node_name,
             stream=self.name,
@@ -90,13 +107,25 @@ class Stream:
             ignored=reading.ignored,
             rate=self._rate.rate(now, reading.accepted),
             newest_stamp=time_message(reading.newest_time),
-            clock_offset=self.clock_offset,
             fill=self.fill,
             capacity=self.capacity,
+            hold=self.hold,
             ready=self.ready,
             problem_kinds=list(reading.problems),
             problem_counts=array("Q", reading.problems.values()),
+            timings=[
+                stage_timing(stage, timer.summary(time.monotonic()), timer.deadline)
+                for stage, timer in self._timers.items()
+            ],
         )
+        if self.clock is not None:
+            report.clock_mode = self.clock.mode
+            report.clock_offset = self.clock.offset
+            report.clock_drift = self.clock.drift
+            report.clock_uncertainty = self.clock.uncertainty
+            report.clock_steps = self.clock.steps
+            report.clock_lower_bound = self.clock.lower_bound
+        return report
 
 
 class RosClock:
@@ -125,10 +154,12 @@ class VlaNode(Node, Generic[Config]):
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
         super().__init__(name, **node_arguments)
         self.config: Config = declare(self, config_type)
+        _check_cpus(self.config)
         self.finished = False  # set by a node that has done what it was asked to
         self._streams: list[Stream] = []
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
+        self.reports_itself = False  # a worker that reports between its ticks, undisturbed
         self.create_timer(REPORT_PERIOD, self._report)
 
     def add_stream(self, name: str) -> Stream:
@@ -138,10 +169,25 @@ class VlaNode(Node, Generic[Config]):
         return stream
 
     def add_worker(self, name: str, body: Callable[[threading.Event], None]) -> None:
-        """Start a thread that :meth:`close` stops."""
-        worker = Worker(name, body)
+        """Start a thread that :meth:`stop_workers` stops."""
+
+        def prepared(stopping: threading.Event) -> None:
+            if isinstance(self.config, ThreadConfig):
+                self._claim_cpu(self.config)
+            body(stopping)
+
+        worker = Worker(name, prepared)
         self._workers.append(worker)
         worker.start()
+
+    def stop_workers(self, timeout: float) -> bool:
+        """Stop the threads, each in ``timeout`` seconds; whether all have ended."""
+        ended = True
+        for worker in self._workers:
+            ended = worker.stop(timeout) and ended
+        if ended and self.failure is None:
+            self._workers.clear()
+        return ended
 
     def now(self) -> float:
         """ROS time [Unix s]."""
@@ -158,16 +204,32 @@ class VlaNode(Node, Generic[Config]):
 
     def close(self) -> None:
         """Stop the workers, then release what they used; safe after a start that failed."""
-        for worker in self._workers:
-            if not worker.stop():
-                self.get_logger().error("a worker thread did not stop in time")
+        if not self.stop_workers(_STOP_LIMIT):
+            self.get_logger().error("a worker thread did not stop in time")
         self.release()
         self.destroy_node()
 
     def release(self) -> None:
         """Release sockets and models; called once, after the workers have stopped."""
 
+    def _claim_cpu(self, config: ThreadConfig) -> None:
+        """Real-time priority for the calling thread, and the CPUs for all, as far as allowed."""
+        complaints = [
+            pin_process(config.cpu_affinity) if config.cpu_affinity else "",
+            raise_priority(config.realtime_priority) if config.realtime_priority else "",
+        ]
+        for complaint in filter(None, complaints):
+            self.get_logger().warning(complaint)
+
+    def start(self) -> None:
+        """Called once the node is complete; raises StartError."""
+
     def _report(self) -> None:
+        if not self.reports_itself:
+            self.publish_reports()
+
+    def publish_reports(self) -> None:
+        """Publish what is known of each stream, now."""
         now = self.now()
         for stream in self._streams:
             self._reports.publish(stream.report(now))
@@ -187,6 +249,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         return 1
     try:
         node = node_type()
+        node.start()
     except (StartError, ParameterError, ParameterException) as error:
         get_logger("vla_inference_ros").fatal(f"cannot start: {error}")
         rclpy.shutdown()
@@ -209,6 +272,14 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         executor.shutdown(timeout_sec=1.0)
         rclpy.shutdown()
     return status
+
+
+def _check_cpus(config: object) -> None:
+    if isinstance(config, ThreadConfig) and config.cpu_affinity:
+        try:
+            parse_cpus(config.cpu_affinity)
+        except ValueError as error:
+            raise ParameterError(f"parameter 'cpu_affinity': {error}") from error
 
 
 def _end_after(limit: float, status: int) -> None:

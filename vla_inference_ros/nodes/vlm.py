@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import threading
-import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from vla_inference_ros.convert import header, rgb_pixels, seconds, time_message
+from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.schedule import Schedule
 from vla_inference_ros.model.device import explained_memory
 from vla_inference_ros.model.interface import (
     DEFAULT_INSTRUCTION,
     VIEWS,
+    FeatureModel,
     FrameError,
-    ModelError,
     View,
 )
 from vla_inference_ros.model.load import load_feature_model
 from vla_inference_ros.model.picture import HEIGHT, WIDTH
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.age_limits import age_budget, age_limit
+from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
-from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
+from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.view_input import ViewInput
+from vla_inference_ros.nodes.vla_node import run
 
 _LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
-_PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
+_LONG_DECODING = 0.05  # of the pictures of one update [s]
 
 
 @dataclass(frozen=True, slots=True)
-class VlmConfig:
+class VlmConfig(ThreadConfig):
     """Parameters of the VLM node."""
 
     model: str = parameter(
@@ -67,21 +67,27 @@ class VlmConfig:
         "best_effort takes the topics of camera drivers that publish so",
         choices=("reliable", "best_effort"),
     )
+    image_age_soft: float = age_limit(
+        0.2, "age of a view's image, when an update takes it, over which chunks are DEGRADED"
+    )
+    image_age_hard: float = age_limit(1.0, "the same, over which there is no update and no chunk")
+    unchanged_pictures: str = parameter(
+        "warn",
+        "what to do about a view whose pictures stay byte for byte the same for longer than "
+        "image_age_hard, as of a camera that has frozen but goes on stamping; stale takes "
+        "them to be as old as the first of them, which suits real cameras: noise never repeats",
+        choices=("warn", "stale"),
+    )
+    autostart: bool = parameter(
+        True, "configure and activate at the start; false leaves that to ros2 lifecycle"
+    )
     torch_threads: int = parameter(1, "CPU threads that torch may use", minimum=1, maximum=1024)
     stub_vl_ms: float = parameter(
         381.0, "duration of an update of model stub [ms]", minimum=0.0, maximum=60_000.0
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A view's newest picture; ``read`` gives the model's form of it, when it is needed."""
-
-    stamp: float
-    read: Callable[[], Any]
-
-
-class Vlm(VlaNode[VlmConfig]):
+class Vlm(ManagedNode[VlmConfig]):
     """Publishes ``/vla/features`` every ``vl_reuse / action_rate`` seconds.
 
     The worker's thread takes the newest picture of each view and runs the model.
@@ -96,38 +102,48 @@ class Vlm(VlaNode[VlmConfig]):
                 f"parameter 'instruction' has {len(config.instruction)} characters, more than "
                 f"{_LONGEST_INSTRUCTION}"
             )
-        try:
-            loaded = load_feature_model(
-                config.model,
-                config.checkpoint,
-                config.device,
-                config.dtype,
-                views=len(config.views),
-                instruction=config.instruction,
-                torch_threads=config.torch_threads,
-                stub_seconds=config.stub_vl_ms / 1000.0,
-            )
-        except ModelError as error:
-            raise StartError(str(error)) from error
-        self._model = loaded.model
-        self._sources: dict[str, list[tuple[Inbox[Any], Callable[[Any], Any]]]] = {}
-        self._pictures: dict[str, _Picture] = {}
+        self._budget = age_budget(config, "image")
+        self._model: FeatureModel | None = None
         self._instruction = config.instruction
         self._update_id = 0
-        self._patient_until = time.monotonic() + _PATIENCE
         self._stage = self.add_stream("vlm")
-        self._streams_of = {view: self.add_stream(view) for view in config.views}
+        self._note_update = self._stage.timer("vlm", config.vl_reuse / config.action_rate)
+        self._note_decoding = self._stage.timer("jpeg decode", _LONG_DECODING)
         self._features = self.create_publisher(VLFeatures, "/vla/features", qos.FEATURES)
         self.create_subscription(
             String, "/vla/instruction", self._change_instruction, qos.INSTRUCTION
         )
-        for view, compressed, raw in zip(
-            config.views, config.compressed_topics, config.raw_topics, strict=True
-        ):
-            self._subscribe(view, compressed, raw)
-        self.add_worker("vlm model", self._work)
+        self._views = {
+            view: ViewInput(
+                self,
+                self.add_stream(view),
+                compressed,
+                raw,
+                config.image_reliability,
+                frozen_after=config.image_age_hard,
+                frozen_is_stale=config.unchanged_pictures == "stale",
+            )
+            for view, compressed, raw in zip(
+                config.views, config.compressed_topics, config.raw_topics, strict=True
+            )
+        }
+
+    def load(self) -> None:
+        """Load the model."""
+        config = self.config
+        loaded = load_feature_model(
+            config.model,
+            config.checkpoint,
+            config.device,
+            config.dtype,
+            views=len(config.views),
+            instruction=config.instruction,
+            torch_threads=config.torch_threads,
+            stub_seconds=config.stub_vl_ms / 1000.0,
+        )
+        self._model = loaded.model
         banner = (
-            self._model.model_id,
+            loaded.model.model_id,
             *loaded.summary,
             f"{len(config.views)} views of {WIDTH}x{HEIGHT} pixels, one update per "
             f"{config.vl_reuse / config.action_rate:.3f} s",
@@ -135,15 +151,10 @@ class Vlm(VlaNode[VlmConfig]):
         )
         self.get_logger().info("\n  ".join(banner))
 
-    def _subscribe(self, view: str, compressed: str, raw: str) -> None:
-        profile = qos.newest(self.config.image_reliability)
-        sources: list[tuple[Inbox[Any], Callable[[Any], Any]]] = []
-        if compressed:
-            inbox = Inbox(self, CompressedImage, compressed, profile)
-            sources.append((inbox, lambda message: message.data.tobytes()))
-        if raw:
-            sources.append((Inbox(self, Image, raw, profile), rgb_pixels))
-        self._sources[view] = sources
+    def unload(self) -> None:
+        """Drop the model and the pictures."""
+        self._model = None
+        self._stage.ready = False
 
     def _change_instruction(self, message: String) -> None:
         instruction = message.data.strip()
@@ -160,9 +171,19 @@ class Vlm(VlaNode[VlmConfig]):
         self.get_logger().info(f"instruction is now {instruction!r}")
         self._instruction = instruction
 
-    def _work(self, stopping: threading.Event) -> None:
-        """Worker thread: the only one that touches the model."""
-        schedule = Schedule(self.config.vl_reuse / self.config.action_rate, self.tick_clock())
+    def work(self, stopping: threading.Event) -> None:
+        """Update until ``stopping`` is set."""
+        assert self._model is not None
+        for view in self._views.values():
+            view.forget()
+        # Half an action period after the expert's tick: an update that takes as long as planned
+        # ends between two ticks, and not beside one.
+        schedule = Schedule(
+            self.config.vl_reuse / self.config.action_rate,
+            self.tick_clock(),
+            phase=0.5 / self.config.action_rate,
+            catch_up=True,
+        )
         while (tick := schedule.wait(stopping)) is not None:
             if tick.missed:
                 self._stage.problem(
@@ -171,21 +192,21 @@ class Vlm(VlaNode[VlmConfig]):
                     "use a faster device, a smaller model or a larger vl_reuse",
                     tick.missed,
                 )
-            self._update()
+            try:
+                self._update(self._model)
+            except FrameError as error:
+                self._views[error.view].drop(error)
 
-    def _update(self) -> None:
+    def _update(self, model: FeatureModel) -> None:
         started = self.now()
-        try:
-            views = self._newest_views()
-            self._stage.ready = len(views) == len(self.config.views)
-            if not self._stage.ready:
-                return
-            instruction = self._instruction
-            with explained_memory():  # another instruction or program may need the GPU's last
-                features = self._model.features(views, instruction)
-        except FrameError as error:
-            self._drop(error)
+        views = [view for view in (view.newest() for view in self._views.values()) if view]
+        hold, reasons = self._grade(views, started)
+        self._say_hold(hold)
+        if hold:
             return
+        instruction = self._instruction
+        with explained_memory():  # another instruction or program may need the GPU's last
+            features = model.features(views, instruction)
         finished = self.now()
         self._update_id += 1
         oldest = min(view.stamp for view in views)
@@ -194,9 +215,10 @@ class Vlm(VlaNode[VlmConfig]):
                 header=header(oldest),
                 update_id=self._update_id,
                 instruction=instruction,
-                model_id=self._model.model_id,
+                model_id=model.model_id,
                 views=[view.name for view in views],
                 view_stamps=[time_message(view.stamp) for view in views],
+                reasons=reasons,
                 started=time_message(started),
                 finished=time_message(finished),
                 shape=list(features.shape),
@@ -204,46 +226,29 @@ class Vlm(VlaNode[VlmConfig]):
             )
         )
         self._stage.accept(oldest)
+        self._note_update(finished - started)
+        self._note_decoding(model.decode_time)
 
-    def _newest_views(self) -> list[View]:
-        """The newest picture of every view that has one, in the order of ``views``."""
-        views = []
-        for name in self.config.views:
-            self._look_for_picture(name)
-            picture = self._pictures.get(name)
-            if picture is None:
-                self._warn_of_missing(name)
-                continue
-            try:
-                views.append(View(name, picture.stamp, picture.read()))
-            except ValueError as error:
-                raise FrameError(name, str(error)) from error
-        return views
+    def _grade(self, views: Sequence[View], now: float) -> tuple[str, list[str]]:
+        """(why there must be no update with these views or '', reservations about one)."""
+        there = {view.name for view in views}
+        missing = [view for view in self.config.views if view not in there]
+        holds = [f"no image of {', '.join(missing)}"] if missing else []
+        reasons: list[str] = []
+        for view in views:
+            complaint, unusable = self._budget.excess(f"image of {view.name} is", now - view.stamp)
+            if complaint:
+                (holds if unusable else reasons).append(complaint)
+        return "; ".join(holds), reasons
 
-    def _look_for_picture(self, view: str) -> None:
-        """Keep the view's newest picture of those that have come since the last update.
-
-        An older one does not stand in their way: its stamp may be wrong, or time set back.
-        """
-        fresh = []
-        for inbox, read in self._sources[view]:
-            message = inbox.newest()
-            if message is not None:
-                stamp = seconds(message.header.stamp)
-                self._streams_of[view].accept(stamp)
-                fresh.append(_Picture(stamp, partial(read, message)))
-        if fresh:
-            self._pictures[view] = max(fresh, key=lambda picture: picture.stamp)
-
-    def _warn_of_missing(self, view: str) -> None:
-        if time.monotonic() > self._patient_until:
-            reasons = "; ".join(inbox.why_silent() for inbox, _ in self._sources[view])
-            self._streams_of[view].warn("no image", f"no image yet: {reasons}")
-
-    def _drop(self, error: FrameError) -> None:
-        """Forget a picture that cannot be read: its view waits for the next one."""
-        self._pictures.pop(error.view, None)
-        self._streams_of[error.view].problem("undecodable", f"no update with this picture: {error}")
+    def _say_hold(self, hold: str) -> None:
+        """Report at once when updates begin or cease to be held back."""
+        before, self._stage.hold = self._stage.hold, hold
+        self._stage.ready = not hold
+        if before != hold:
+            self.publish_reports()
+        if hold and self._update_id:
+            self._stage.warn("hold", f"no update: {hold}")
 
 
 def _check_views(config: VlmConfig) -> None:

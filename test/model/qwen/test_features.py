@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -109,6 +110,19 @@ def test_only_views_with_a_new_picture_are_seen_again(
     assert sorted(decoded) == ["View2", "View5"]
     fresh = QwenFeatures(MODEL, TOKENIZER, "").features(same, "left")
     np.testing.assert_array_equal(kept, fresh)
+
+
+def test_the_time_of_decoding_is_that_of_the_last_updates_new_pictures(
+    qwen: QwenFeatures, views: list[View], jpeg: Callable[..., bytes]
+) -> None:
+    assert qwen.decode_time == 0.0
+    started = time.perf_counter()
+    qwen.features(views[:2], "left")
+    assert 0.0 < qwen.decode_time < time.perf_counter() - started
+    qwen.features(views[:2], "left")
+    assert qwen.decode_time == 0.0  # there was nothing to decode
+    qwen.features([views[0], View("View2", 5.0, jpeg(77))], "left")
+    assert qwen.decode_time > 0.0
 
 
 def test_a_new_instruction_sees_no_view_again(

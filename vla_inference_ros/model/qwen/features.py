@@ -6,6 +6,7 @@ their places, and the pictures that these are of. Does not own how the model cam
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,7 @@ class QwenFeatures:
     ) -> None:
         parts: Any = model  # its members are transformers', not nn.Module's
         self.model_id = model_id
+        self.decode_time = 0.0
         self._device = device
         self._tokenizer = tokenizer
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -100,12 +102,15 @@ class QwenFeatures:
             slot for slot, view in enumerate(views) if not _same(self._pictures[slot], view.picture)
         ]
         outs = [self._staging[slot].numpy() for slot in new]
+        self.decode_time, waiting_since = 0.0, time.perf_counter()
         for number in self._writer.write([views[slot] for slot in new], outs):
+            self.decode_time += time.perf_counter() - waiting_since
             slot = new[number]
             sequence.embeddings[sequence.images[slot]] = self._see(self._staging[slot])
             picture = views[slot].picture
             # Pixels may be written over by their owner, bytes may not.
             self._pictures[slot] = picture if isinstance(picture, bytes) else picture.copy()
+            waiting_since = time.perf_counter()
 
     def _sequence_for(self, instruction: str, views: int) -> _Sequence:
         """The sequence of this prompt; image tokens that are there already are kept."""

@@ -1,0 +1,199 @@
+"""What the action expert does with inputs that grow old, with its own default limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from expert_topics import Inputs
+from harness import Listener, Parameter, failed_start, running
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.wire import SENSOR_RATE
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, StreamReport
+
+REUSE = 4
+RECOVERY = 3.0  # within which chunks are OK again after the input's return [s]
+
+
+@dataclass
+class Feed:
+    """Keeps the expert supplied; a stream that is ``stopped`` sends nothing more."""
+
+    inputs: Inputs
+    stopped: set[str] = field(default_factory=set)
+    update_id: int = 0
+    learnt: bool = True
+    _last_sample: float = field(default_factory=lambda: time.time() - 0.1)
+    _last_update: float = 0.0
+
+    def __call__(self) -> None:
+        now = time.time()
+        if "sensor" not in self.stopped:
+            count = int((now - self._last_sample) * SENSOR_RATE)
+            slots = np.arange(1, count + 1)
+            if count:
+                self.inputs.samples(slots, self._last_sample, learnt=self.learnt)
+            self._last_sample += count / SENSOR_RATE
+        if "robot" not in self.stopped:
+            self.inputs.robot(now, force=1.0)
+        if "features" not in self.stopped and now - self._last_update > 0.35:
+            self.update_id += 1
+            self._last_update = now
+            self.inputs.features(self.update_id, stamp=now - 0.1)
+
+    def resume(self) -> None:
+        """Everything comes again, from now on."""
+        self.stopped.clear()
+        self._last_sample = time.time() - 0.1
+
+
+@contextmanager
+def fed(listener: Listener, **parameters: Parameter) -> Iterator[tuple[Feed, list[ActionChunk]]]:
+    """An expert that gives good chunks, and a monitor."""
+    chunks = listener.listen(ActionChunk, "/vla/actions")
+    feed = Feed(Inputs(listener))
+    given: dict[str, Parameter] = {"model": "stub", "stub_expert_ms": 5.0, "vl_reuse": REUSE}
+    with running("action_expert", **given | parameters):
+        listener.spin_until(lambda: chunks and chunks[-1].validity == ActionChunk.OK, repeat=feed)
+        del chunks[:-1]  # those of nodes before
+        yield feed, chunks
+
+
+def expert_report(
+    listener: Listener, feed: Feed, condition: Callable[[StreamReport], bool]
+) -> StreamReport:
+    return listener.report("action_expert", "action_expert", condition, repeat=feed)
+
+
+@pytest.mark.parametrize(
+    ("stream", "complaint", "soft", "hard"),
+    [
+        ("sensor", "the newest sensor sample is", 0.1, 0.3),
+        ("features", "features are", 1.0, 2.0),
+    ],
+)
+def test_chunks_are_degraded_then_withheld_as_an_input_grows_old_and_come_back_by_themselves(
+    stream: str, complaint: str, soft: float, hard: float, listener: Listener
+) -> None:
+    with fed(listener) as (feed, chunks):
+        first = len(chunks)
+        feed.stopped.add(stream)
+        report = expert_report(listener, feed, lambda report: report.hold != "")
+        assert complaint in report.hold
+        assert f"over the limit of {hard:g} s" in report.hold
+        ages = {"sensor": "sensor_age", "features": "features_age"}
+        for chunk in chunks[first:]:
+            age = getattr(chunk, ages[stream])
+            assert age <= hard
+            if age > soft:
+                assert chunk.validity == ActionChunk.DEGRADED
+                assert any(complaint in reason for reason in chunk.reasons)
+                assert 1 <= chunk.valid_steps <= 4
+        last_age = getattr(chunks[-1], ages[stream])
+        assert soft < last_age
+        count = len(chunks)
+        listener.spin_for(0.3)  # three ticks
+        assert len(chunks) == count
+        feed.resume()
+        resumed = time.time()
+        listener.spin_until(
+            lambda: len(chunks) > count and chunks[-1].validity == ActionChunk.OK, repeat=feed
+        )
+        assert seconds(chunks[-1].header.stamp) - resumed < RECOVERY
+        assert expert_report(listener, feed, lambda report: report.hold == "").ready
+
+
+def test_a_robot_that_is_not_required_only_degrades(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        feed.stopped.add("robot")
+        listener.spin_until(lambda: chunks[-1].robot_age > 0.6, repeat=feed)
+        assert chunks[-1].validity == ActionChunk.DEGRADED
+        assert "robot state is" in "; ".join(chunks[-1].reasons)
+
+
+def test_a_robot_that_is_required_holds(listener: Listener) -> None:
+    with fed(listener, robot_required=True) as (feed, chunks):
+        feed.stopped.add("robot")
+        report = expert_report(listener, feed, lambda report: report.hold != "")
+        assert "robot state is" in report.hold
+        assert all(chunk.robot_age <= 0.5 for chunk in chunks)
+
+
+def test_a_sensor_clock_that_is_being_learnt_holds(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        feed.learnt = False
+        report = expert_report(listener, feed, lambda report: report.hold != "")
+        assert "clock is still being learnt" in report.hold
+        feed.learnt = True
+        count = len(chunks)
+        listener.spin_until(lambda: len(chunks) > count, repeat=feed)
+
+
+def test_what_holds_the_vlm_holds_the_expert_at_once(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        why = "image of View3 is 1.20 s old, over the limit of 1 s"
+        feed.stopped.add("features")
+        listener.deliver(StreamReport(node="vlm", stream="vlm", hold=why), "/vla/reports")
+        report = expert_report(listener, feed, lambda report: report.hold != "")
+        assert report.hold == f"VLM: {why}"
+        assert chunks[-1].features_age < 1.0  # long before the features themselves are too old
+        feed.resume()
+        listener.deliver(StreamReport(node="vlm", stream="vlm"), "/vla/reports")
+        count = len(chunks)
+        listener.spin_until(lambda: len(chunks) > count, repeat=feed)
+
+
+def test_a_restarted_vlm_counts_from_one_and_so_do_the_uses(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        listener.spin_until(lambda: chunks[-1].vl_reuse_index == 2, repeat=feed)
+        feed.stopped.add("features")
+        update_id = chunks[-1].vl_update_id
+        count = len(chunks)
+        feed.inputs.features(update_id, stamp=time.time())  # the same number, another update
+        listener.spin_until(lambda: len(chunks) > count + 1, repeat=feed)
+        uses = [chunk.vl_reuse_index for chunk in chunks[count:]]
+        assert 1 in uses
+
+
+def test_the_monitor_tells_of_a_hold_at_once_with_its_reason(listener: Listener) -> None:
+    statuses = listener.listen(InferenceStatus, "/vla/status")
+    with running("monitor", status_period=3600.0), fed(listener) as (feed, _):
+        listener.spin_until(
+            lambda: statuses and statuses[-1].state == InferenceStatus.OK, repeat=feed
+        )
+        feed.stopped.add("sensor")
+        listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD, repeat=feed)
+        assert "the newest sensor sample is" in statuses[-1].reason
+        feed.resume()
+        listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK, repeat=feed)
+
+
+def test_limits_that_contradict_each_other_are_named() -> None:
+    line = failed_start("action_expert", model="stub", sensor_age_soft=0.5)
+    assert "'sensor_age_soft' is 0.5, more than 'sensor_age_hard', 0.3" in line
+
+
+def test_a_cpu_list_that_is_none_is_named() -> None:
+    assert "'cpu_affinity'" in failed_start("action_expert", model="stub", cpu_affinity="all")
+
+
+def test_a_node_keeps_to_its_cpus(listener: Listener) -> None:
+    with running("action_expert", model="stub", cpu_affinity="0", realtime_priority=0) as node:
+
+        def cpus() -> str:
+            status = Path(f"/proc/{node.process.pid}/status").read_text()
+            return status.split("Cpus_allowed_list:")[1].split()[0]
+
+        listener.spin_until(lambda: cpus() == "0")
+
+
+def test_a_cpu_that_is_not_there_is_told_of_and_the_node_goes_on(listener: Listener) -> None:
+    with running("action_expert", model="stub", cpu_affinity="4000") as node:
+        node.wait_until_said("parameter 'cpu_affinity' is '4000', which the system refuses")
+        node.wait_until_said("[WAIT]")

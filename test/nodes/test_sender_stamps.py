@@ -1,0 +1,207 @@
+"""Packets come at times that the test makes up; the host's two clocks run as they do."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockReading
+from vla_inference_ros.msg import StreamReport
+from vla_inference_ros.nodes.sender_stamps import SenderStamps
+from vla_inference_ros.nodes.vla_node import Stream
+
+SKEW = -1.5  # of the sender's clock [s]
+PERIOD = 0.02  # between two packets [s]
+WAITING = 0.08  # from the newest item's acquisition to its sending [s]
+DELAY = 0.0002  # of the network [s]
+CLOSE = 0.002  # this host's clocks may be read a moment apart [s]
+
+
+@dataclass
+class Log:
+    """Stands in for a node and its logger."""
+
+    news: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+
+    def get_name(self) -> str:
+        return "bridge"
+
+    def get_logger(self) -> Log:
+        return self
+
+    def info(self, message: str) -> None:
+        self.news.append(message)
+
+    def warning(self, message: str) -> None:
+        self.alarms.append(message)
+
+
+class Host:
+    """A sending host whose packets reach a bridge's stream."""
+
+    def __init__(self, mode: str = "calibrate", *, sends_time: bool = True) -> None:
+        self.log = Log()
+        node: Any = self.log
+        self.stream = Stream(node, "sensor")
+        self.stamps = SenderStamps(self.stream, mode, "the sensor's host")
+        self.skew = SKEW
+        self._sends_time = sends_time
+        self._time = time.time()
+
+    def send(self, packets: int = 1) -> tuple[float, ClockReading]:
+        """(how far the last one's acquisition time is off in this host's clock [s], the clock)."""
+        for _ in range(packets):
+            self._time += PERIOD
+            sent = self._time + self.skew
+            offset, clock = self.stamps.observe(
+                sent - WAITING, sent if self._sends_time else None, self._time + DELAY
+            )
+        return sent - WAITING + offset - (self._time - WAITING), clock
+
+    def report(self) -> StreamReport:
+        return self.stream.report(self._time)
+
+
+class HaltingClocks:
+    """Every other reading of the wall clock comes long after that of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.halts = 0
+        self._halted = 0.0
+        self._just_halted = False
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._halted
+
+    def time(self) -> float:
+        self._just_halted = not self._just_halted
+        if self._just_halted:
+            self.halts += 1
+            self._halted += 0.05
+        return time.time() + self._halted
+
+
+def test_a_skewed_senders_times_become_ours_at_once() -> None:
+    host = Host()
+    for _ in range(2 * CALIBRATION_PACKETS):
+        error, _ = host.send()
+        assert error == pytest.approx(0.0, abs=CLOSE)
+
+
+def test_the_reading_is_returned_and_reported() -> None:
+    host = Host()
+    _, clock = host.send(CALIBRATION_PACKETS + 10)
+    assert clock == host.stream.clock
+    report = host.report()
+    assert (report.clock_mode, report.clock_steps) == ("calibrate", 0)
+    assert report.clock_offset == clock.offset == pytest.approx(-SKEW, abs=CLOSE)
+    assert report.clock_uncertainty == clock.uncertainty >= 0.0
+    assert report.clock_drift == clock.drift
+    assert not report.clock_lower_bound
+
+
+def test_before_the_first_packet_the_clock_is_being_learnt() -> None:
+    report = Host().report()
+    assert (report.clock_mode, report.clock_offset) == ("calibrate", 0.0)
+    assert report.clock_uncertainty == -1.0
+
+
+def test_a_clock_is_learnt_with_as_many_packets_as_that_takes() -> None:
+    host = Host()
+    _, clock = host.send(CALIBRATION_PACKETS - 1)
+    assert (clock.calibrated, host.report().clock_uncertainty) == (False, -1.0)
+    _, clock = host.send()
+    assert clock.calibrated
+    assert host.report().clock_uncertainty >= 0.0
+
+
+def test_that_a_clock_has_been_learnt_is_news() -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS - 1)
+    assert (host.log.news, host.log.alarms) == ([], [])
+    host.send(CALIBRATION_PACKETS)
+    (told,) = host.log.news
+    assert told.startswith("sensor: clock of the sensor's host: clock offset +1.5")
+    assert told.endswith(f"learnt from {CALIBRATION_PACKETS} packets")
+    assert host.log.alarms == []
+
+
+@pytest.mark.parametrize("step", [20.0, -20.0])
+def test_a_step_of_a_clock_that_was_known_is_an_alarm(step: float) -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS + 10)
+    host.skew += step
+    error, clock = host.send(10)
+    (told,) = host.log.alarms
+    assert told.startswith("sensor: clock of the sensor's host: the sender's clock stepped by")
+    match = re.search(r"stepped by (\S+) s", told)
+    assert match is not None
+    assert float(match[1]) == pytest.approx(step, abs=CLOSE)
+    assert error == pytest.approx(0.0, abs=CLOSE)
+    assert clock.offset == pytest.approx(-SKEW - step, abs=CLOSE)
+    report = host.report()
+    assert (report.clock_steps, report.clock_uncertainty) == (1, -1.0)
+
+
+def test_a_step_is_told_even_right_after_a_damaged_packet() -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS + 10)
+    host.skew += 20.0
+    host.send()
+    host.skew = SKEW
+    host.send()
+    host.skew += 20.0
+    host.send(10)
+    damaged, step = host.log.alarms
+    assert "taken for damaged" in damaged
+    assert "the sender's clock stepped" in step
+
+
+def test_a_thread_that_is_kept_waiting_between_two_clocks_sees_no_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS + 10)
+    clocks = HaltingClocks()
+    monkeypatch.setattr("vla_inference_ros.nodes.sender_stamps.time", clocks)
+    error, _ = host.send(5)
+    assert clocks.halts >= 5
+    assert error == pytest.approx(0.0, abs=CLOSE)
+    assert (host.report().clock_steps, host.log.alarms) == (0, [])
+
+
+def test_a_trusted_clock_that_is_ahead_is_an_alarm() -> None:
+    host = Host("trust")
+    host.skew = 0.0
+    error, clock = host.send(5)
+    assert (error, clock.mode, clock.offset) == (0.0, "trust", 0.0)
+    assert (host.log.news, host.log.alarms) == ([], [])
+    host.skew = 2.0
+    host.send()
+    assert "the sensor's host: the sender's clock is ahead of receipt by 2.0" in host.log.alarms[0]
+
+
+def test_stamps_of_receipt_are_those_of_the_newest_item() -> None:
+    host = Host("receive")
+    error, clock = host.send(5)
+    assert error == pytest.approx(WAITING + DELAY, abs=1e-5)
+    assert host.report().clock_mode == clock.mode == "receive"
+
+
+def test_without_send_times_a_clock_that_is_not_ours_gives_lower_bounds() -> None:
+    host = Host(sends_time=False)
+    host.send(CALIBRATION_PACKETS + 10)
+    assert host.report().clock_lower_bound
+    (told,) = host.log.news
+    assert "ages are lower bounds" in told
+    assert host.log.alarms == []
+
+
+def test_a_mode_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="clock mode is 'guess', not one of"):
+        Host("guess")

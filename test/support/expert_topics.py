@@ -1,0 +1,66 @@
+"""What the VLM and the bridges would publish to the action expert."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from harness import Listener
+
+from vla_inference_ros.convert import header, seconds, time_message
+from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
+from vla_inference_ros.model.interface import VIEWS
+from vla_inference_ros.msg import RobotState, SensorBatch, VLFeatures
+
+FEATURES_SHAPE = (1, 1, 2048)
+
+
+def batch(
+    slots: np.ndarray, start: float, length: int = ASCAN_LENGTH, *, learnt: bool = True
+) -> SensorBatch:
+    """Samples in these nominal slots after ``start`` [Unix s]; no two batches are equal."""
+    stamps = [time_message(start + slot / SENSOR_RATE) for slot in slots.tolist()]
+    force = np.random.default_rng().normal(size=len(slots)).astype(np.float32)
+    return SensorBatch(
+        header=header(seconds(stamps[-1])),
+        stamps=stamps,
+        force=array("f", force.tobytes()),
+        ascan_length=length,
+        ascan=array("f", np.repeat(force, length).tobytes()),
+        clock_uncertainty=0.0 if learnt else -1.0,
+    )
+
+
+@dataclass
+class Inputs:
+    """What the VLM and the bridges publish."""
+
+    listener: Listener
+
+    def features(
+        self,
+        update_id: int,
+        shape: tuple[int, ...] = FEATURES_SHAPE,
+        *,
+        values: int | None = None,
+        value: float = 0.5,
+        stamp: float,
+    ) -> None:
+        count = int(np.prod(shape)) if values is None else values
+        message = VLFeatures(
+            header=header(stamp),
+            update_id=update_id,
+            views=list(VIEWS),
+            view_stamps=[time_message(stamp)] * len(VIEWS),
+            started=time_message(stamp),
+            shape=shape,
+            data=array("f", [value] * count),
+        )
+        self.listener.deliver(message, "/vla/features")
+
+    def samples(self, slots: np.ndarray, start: float, *, learnt: bool = True) -> None:
+        self.listener.deliver(batch(slots, start, learnt=learnt), "/sensor/samples")
+
+    def robot(self, stamp: float, force: float) -> None:
+        self.listener.deliver(RobotState(header=header(stamp), force=force), "/robot/state")

@@ -1,0 +1,22 @@
+"""The parameters that say how the kernel should treat a node's threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vla_inference_ros.nodes.parameters import parameter
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadConfig:
+    """Parameters of every node that has a thread of its own to work in."""
+
+    realtime_priority: int = parameter(
+        0,
+        "real-time priority (SCHED_FIFO) of the working thread; 0 for an ordinary thread",
+        minimum=0,
+        maximum=99,
+    )
+    cpu_affinity: str = parameter(
+        "", "CPUs that the node may use, as taskset writes them, such as 0,2-3; '' for all"
+    )
