@@ -42,7 +42,7 @@ _POOL = 10  # pictures a camera, made beforehand, so that the senders cost littl
 _DEPTH = QoSProfile(depth=1000)  # reliable: the listeners themselves must lose nothing
 
 Results: TypeAlias = "Queue[tuple[str, Any]]"  # a class without subscript at run time
-Item = tuple[str, int]  # stream, and the acquisition time in whole microseconds
+Item = tuple[str, float]  # stream, and the acquisition time [Unix s]
 
 
 @dataclass(slots=True)
@@ -54,13 +54,8 @@ class Actions:
     chunk_ids: list[int] = field(default_factory=list)
     sensor_ages: list[float] = field(default_factory=list)
     feature_ages: list[float] = field(default_factory=list)
-    degraded: list[str] = field(default_factory=list)
+    degraded: list[tuple[float, str]] = field(default_factory=list)
     updates: list[float] = field(default_factory=list)
-
-
-def microseconds(unix: float) -> int:
-    """An acquisition time as a key: finer than any stream's period, coarser than rounding."""
-    return round(unix * 1e6)
 
 
 def send_cameras(port: int, stop: Event, results: Results) -> None:
@@ -68,7 +63,7 @@ def send_cameras(port: int, stop: Event, results: Results) -> None:
     sent: list[Item] = []
     sender = CameraSender(
         CameraConfig(port=port, fps=FPS, pool=_POOL),
-        lambda frame: sent.append((_VIEW_OF[frame.camera], microseconds(frame.timestamp))),
+        lambda frame: sent.append((_VIEW_OF[frame.camera], frame.timestamp)),
     )
     _send(sender, stop)
     results.put(("cameras sent", sent))
@@ -79,7 +74,7 @@ def send_robot(port: int, stop: Event, results: Results) -> None:
     sent: list[Item] = []
     sender = RobotSender(
         RobotConfig("127.0.0.1", port),
-        lambda packet: sent.append(("robot", microseconds(packet.origin_time))),
+        lambda packet: sent.append(("robot", packet.origin_time)),
     )
     _send(sender, stop)
     results.put(("robot sent", sent))
@@ -90,7 +85,7 @@ def send_sensor(port: int, stop: Event, results: Results) -> None:
     sent: list[Item] = []
     sender = SensorSender(
         SensorConfig(port=port),
-        lambda datagram: sent.extend(("sensor", microseconds(t)) for t in datagram.times.tolist()),
+        lambda datagram: sent.extend(("sensor", t) for t in datagram.times.tolist()),
     )
     _send(sender, stop)
     results.put(("sensor sent", sent))
@@ -107,13 +102,11 @@ def _send(sender: Any, stop: Event) -> None:
 
 
 def listen_to_streams(stop: Event, results: Results) -> None:
-    """Every item on the bridges' topics, by the acquisition time that its sender gave it."""
+    """Every item on the bridges' topics, by its stamp; a sensor's sample by its sender's time."""
     received: list[Item] = []
 
     def take_batch(batch: SensorBatch) -> None:
-        received.extend(
-            ("sensor", microseconds(seconds(stamp) - batch.clock_offset)) for stamp in batch.stamps
-        )
+        received.extend(("sensor", seconds(stamp) - batch.clock_offset) for stamp in batch.stamps)
 
     def subscribe(node: Node) -> None:
         for view in VIEWS:
@@ -135,7 +128,7 @@ def _take_raw(stream: str, received: list[Item]) -> Callable[[bytes], None]:
 
     def take(data: bytes) -> None:
         second, nanosecond = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8))
-        received.append((stream, microseconds(second + nanosecond / 1e9)))
+        received.append((stream, second + nanosecond / 1e9))
 
     return take
 
@@ -155,7 +148,7 @@ def listen_to_actions(stop: Event, results: Results) -> None:
         seen.sensor_ages.append(stamp - seconds(chunk.sensor_last_stamp))
         seen.feature_ages.append(stamp - seconds(chunk.features_stamp))
         if chunk.validity != ActionChunk.OK:
-            seen.degraded.append("; ".join(chunk.reasons))
+            seen.degraded.append((seen.arrivals[-1], "; ".join(chunk.reasons)))
 
     def subscribe(node: Node) -> None:
         node.create_subscription(ActionChunk, "/vla/actions", take_chunk, _DEPTH)

@@ -169,7 +169,7 @@ def test_chunks_are_those_of_the_features_and_samples_that_they_name(run: Run) -
         if chunk.vl_update_id not in features or inside.sum() != chunk.sensor_samples:
             continue  # from before the test was connected
         window = np.zeros((SENSOR_WINDOW, SENSOR_CHANNELS), np.float32)
-        window[SENSOR_WINDOW - chunk.sensor_samples :] = np.column_stack(
+        window[np.array(chunk.sensor_mask, bool)] = np.column_stack(
             (forces[inside], ascans[inside])
         )
         source = features[chunk.vl_update_id]

@@ -53,9 +53,10 @@ def raise_priority(priority: int, of: Iterable[int] = (0,)) -> str:
     """
     try:
         for thread in of:
-            os.sched_setscheduler(
-                thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority)
-            )
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setscheduler(
+                    thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority)
+                )
     except OSError as error:
         return (
             f"parameter 'realtime_priority' is {priority}, which the system refuses: {error}. "

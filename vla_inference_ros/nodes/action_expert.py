@@ -94,7 +94,7 @@ class ActionExpertConfig(ThreadConfig):
     )
     realtime_priority: int = parameter(
         10,
-        "real-time priority (SCHED_FIFO) of the ticking thread; 0 for an ordinary thread",
+        "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones",
         minimum=0,
         maximum=99,
     )

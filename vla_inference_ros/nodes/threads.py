@@ -13,7 +13,7 @@ class ThreadConfig:
 
     realtime_priority: int = parameter(
         0,
-        "real-time priority (SCHED_FIFO) of the working thread; 0 for an ordinary thread",
+        "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones",
         minimum=0,
         maximum=99,
     )

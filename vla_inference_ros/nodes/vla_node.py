@@ -24,7 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vla_inference_ros.convert import header, stage_timing, time_message
 from vla_inference_ros.core.clock import ClockReading
-from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority
+from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority, threads
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.statistics import RateMeter, SlidingStatistics
 from vla_inference_ros.core.tally import Tally, WarningLimiter
@@ -213,13 +213,19 @@ class VlaNode(Node, Generic[Config]):
         """Release sockets and models; called once, after the workers have stopped."""
 
     def _claim_cpu(self, config: ThreadConfig) -> None:
-        """Real-time priority for the calling thread, and the CPUs for all, as far as allowed."""
-        complaints = [
-            pin_process(config.cpu_affinity) if config.cpu_affinity else "",
-            raise_priority(config.realtime_priority) if config.realtime_priority else "",
-        ]
-        for complaint in filter(None, complaints):
+        """The CPUs and the real-time priority that were asked for, as far as they are allowed.
+
+        All threads get the priority, the calling one a little more: it waits for what the others
+        hold, such as the interpreter's lock and the middleware's, and must not wait for their turn.
+        """
+        if config.cpu_affinity and (complaint := pin_process(config.cpu_affinity)):
             self.get_logger().warning(complaint)
+        if config.realtime_priority:
+            others = [thread for thread in threads() if thread != threading.get_native_id()]
+            complaint = raise_priority(config.realtime_priority)
+            complaint = complaint or raise_priority(max(1, config.realtime_priority - 1), others)
+            if complaint:
+                self.get_logger().warning(complaint)
 
     def start(self) -> None:
         """Called once the node is complete; raises StartError."""
