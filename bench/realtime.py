@@ -99,8 +99,8 @@ class Launch:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time of the launcher and of each node so far."""
-        processes = [("vla-launch", self._process.pid), *self._nodes()]
-        return {name: _cpu_seconds(pid) for name, pid in processes}
+        own = {"vla-launch": _cpu_seconds(self._process.pid)}
+        return own | {name: _cpu_seconds(pid) for name, pid in self._nodes()}
 
     def _nodes(self) -> list[tuple[str, str]]:
         return re.findall(r"started (\S+)-\d+, process (\d+)", self.text())

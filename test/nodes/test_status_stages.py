@@ -103,6 +103,7 @@ def test_the_clock_of_every_sending_host_is_shown() -> None:
     reports = [
         report(
             *stream,
+            clock_mode="calibrate",
             clock_offset=-3.25 - number,
             clock_drift=number * 1e-6,
             clock_uncertainty=number * 1e-3,
@@ -119,5 +120,9 @@ def test_the_clock_of_every_sending_host_is_shown() -> None:
 
 
 def test_a_clock_that_is_being_learnt_has_a_negative_uncertainty() -> None:
-    status = status_of(seen_of(report("sensor_bridge", "sensor", clock_uncertainty=-1.0)))
-    assert status.sensor_clock_uncertainty == -1.0
+    learning = report("sensor_bridge", "sensor", clock_mode="calibrate", clock_uncertainty=-1.0)
+    assert status_of(seen_of(learning)).sensor_clock_uncertainty == -1.0
+
+
+def test_a_clock_of_which_nothing_is_known_is_not_said_to_be_exact() -> None:
+    assert status_of(seen_of()).robot_clock_uncertainty == -1.0
