@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from expert_topics import Inputs
-from harness import Listener, Parameter, failed_start, running
+from harness import Listener, Parameter, SimulatedTime, failed_start, running
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import SENSOR_RATE
@@ -174,6 +175,44 @@ def test_the_monitor_tells_of_a_hold_at_once_with_its_reason(listener: Listener)
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK, repeat=feed)
 
 
+def test_ages_go_by_simulated_time(listener: Listener) -> None:
+    clock, inputs = SimulatedTime(listener), Inputs(listener)
+    chunks = listener.listen(ActionChunk, "/vla/actions")
+    listener.wait_until_alone()
+
+    def play() -> None:  # as a bag is played
+        clock.say(clock.now + 0.05)
+        inputs.features(1, stamp=clock.now)
+        inputs.samples(np.arange(33), clock.now - 33 / SENSOR_RATE)
+        inputs.robot(clock.now, force=1.0)
+
+    with running("action_expert", model="stub", stub_expert_ms=1.0, use_sim_time=True):
+        listener.spin_until(
+            lambda: chunks and seconds(chunks[-1].header.stamp) < 2000.0, repeat=play
+        )
+        assert abs(chunks[-1].sensor_age) < 0.3
+        listener.spin_for(1.0)  # real time, in which nothing grows older
+        paused_at = clock.now
+        report = listener.report(
+            "action_expert",
+            "action_expert",
+            lambda report: seconds(report.header.stamp) < 2000.0 and report.hold != "",
+            repeat=lambda: clock.say(clock.now + 0.05),
+        )
+        assert "the newest sensor sample is" in report.hold
+        assert seconds(report.header.stamp) == pytest.approx(paused_at + 0.4, abs=0.35)
+
+
+def test_a_step_that_outlasts_its_inputs_is_not_sent(listener: Listener) -> None:
+    chunks = listener.listen(ActionChunk, "/vla/actions")
+    feed = Feed(Inputs(listener))
+    with running("action_expert", model="stub", stub_expert_ms=400.0) as node:
+        listener.spin_until(lambda: node.said("the step took so long that meanwhile"), repeat=feed)
+        report = expert_report(listener, feed, lambda report: "late step" in report.problem_kinds)
+        assert report.accepted == 0
+    assert not [chunk for chunk in chunks if chunk.inference_time > 0.3]
+
+
 def test_limits_that_contradict_each_other_are_named() -> None:
     line = failed_start("action_expert", model="stub", sensor_age_soft=0.5)
     assert "'sensor_age_soft' is 0.5, more than 'sensor_age_hard', 0.3" in line
@@ -191,6 +230,20 @@ def test_a_node_keeps_to_its_cpus(listener: Listener) -> None:
             return status.split("Cpus_allowed_list:")[1].split()[0]
 
         listener.spin_until(lambda: cpus() == "0")
+
+
+def test_all_threads_of_an_expert_go_first_where_that_is_allowed(listener: Listener) -> None:
+    with running("action_expert", model="stub") as node:
+
+        def policies() -> set[int]:
+            threads = Path(f"/proc/{node.process.pid}/task").iterdir()
+            return {
+                os.sched_getscheduler(int(thread.name)) & ~os.SCHED_RESET_ON_FORK
+                for thread in threads
+            }
+
+        refused = "parameter 'realtime_priority' is 10, which the system refuses"
+        listener.spin_until(lambda: policies() == {os.SCHED_FIFO} or node.said(refused))
 
 
 def test_a_cpu_that_is_not_there_is_told_of_and_the_node_goes_on(listener: Listener) -> None:

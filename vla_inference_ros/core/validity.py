@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,19 @@ class Inputs:
     robot_age: float | None
     upstream: Sequence[str] = ()
     upstream_hold: str = ""
+
+    def after(self, seconds: float) -> Inputs:
+        """The same inputs so much later."""
+
+        def older(age: float | None) -> float | None:
+            return None if age is None else age + seconds
+
+        return replace(
+            self,
+            features_age=older(self.features_age),
+            sensor_age=older(self.sensor_age),
+            robot_age=older(self.robot_age),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vla_inference_ros.core.console import WaitLine
 from vla_inference_ros.core.schedule import Schedule, Tick
-from vla_inference_ros.core.validity import Budgets, judge
+from vla_inference_ros.core.validity import Budgets, Inputs, Verdict, judge
 from vla_inference_ros.core.window import FILLS, WindowSnapshot
 from vla_inference_ros.model.interface import (
     HORIZON,
@@ -185,7 +185,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._inputs.read(model.feature_size)
         window = self._inputs.window.snapshot()
         inputs = self._inputs.judged_at(tick.stamp, window, self.config.vl_reuse)
-        verdict = judge(inputs, self._budgets, HORIZON, 1.0 / self.config.action_rate)
+        verdict = self._judge(inputs)
         self._stage.fill, self._stage.ready = window.samples, not verdict.hold
         self._say_hold(verdict.hold)
         features = self._inputs.features
@@ -195,6 +195,9 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         steps = model.act(features.values, window.values)
         if not np.isfinite(steps.actions).all():
             self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
+            return
+        if hold := self._judge(inputs.after(tick.late + time.monotonic() - started)).hold:
+            self._stage.problem("late step", f"the step took so long that meanwhile {hold}")
             return
         self._chunk_id += 1
         chunk = action_chunk(
@@ -214,6 +217,9 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._note_expert(computed - started)
         self._note_features_age(chunk.features_age)
         self._note_window_age(chunk.sensor_age)
+
+    def _judge(self, inputs: Inputs) -> Verdict:
+        return judge(inputs, self._budgets, HORIZON, 1.0 / self.config.action_rate)
 
     def _say_hold(self, hold: str) -> None:
         """Report at once when chunks begin or cease to be held back."""

@@ -25,6 +25,15 @@ INSTRUCTION = QoSProfile(
 )
 
 
-def newest(reliability: str = "reliable") -> QoSProfile:
-    """Only the newest message matters; ``reliability`` is reliable or best_effort."""
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability.upper()])
+def newest() -> QoSProfile:
+    """Only the newest message matters."""
+    return _reliable(1)
+
+
+def newest_image(reliability: str) -> QoSProfile:
+    """Likewise for images; ``reliability`` is reliable or best_effort.
+
+    A message that comes in pieces takes a place from its first piece on, and puts the oldest out:
+    with one place there would be none to read while the next is on its way.
+    """
+    return QoSProfile(depth=2, reliability=ReliabilityPolicy[reliability.upper()])

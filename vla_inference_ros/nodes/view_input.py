@@ -52,7 +52,7 @@ class ViewInput:
         self._patient_until = time.monotonic() + _PATIENCE
         self._picture: _Picture | None = None
         self._unchanged = UnchangedPicture()
-        profile = qos.newest(reliability)
+        profile = qos.newest_image(reliability)
         self._sources: list[tuple[Inbox[Any], Callable[[Any], Any]]] = []
         if compressed:
             inbox = Inbox(node, CompressedImage, compressed, profile)

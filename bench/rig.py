@@ -1,0 +1,192 @@
+"""The whole running inference with the fault injector's proxies in front, and an ear on it.
+
+Owns starting and stopping the launched nodes, the senders, the proxies and the listener.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import load
+import numpy as np
+import rclpy
+import yaml
+from marks import MarkedCameras, MarkedRobot, MarkedSensor, frame_number, sample_numbers
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from realtime import Launch, Processes, free_ports
+from sensor_msgs.msg import CompressedImage
+from truth import UNREADABLE, Truth
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.graph import share
+from vla_inference_ros.model.interface import VIEWS
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, VLFeatures
+from vla_inference_ros.sim.proxy import Proxy, Route
+
+_LISTEN_PERIOD = 0.02  # [s]
+_DEPTH = QoSProfile(depth=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A chunk and when it was published [Unix s]."""
+
+    chunk: ActionChunk
+    published: float
+
+    @property
+    def stamp(self) -> float:
+        """The instant that it is for [Unix s]."""
+        return seconds(self.chunk.header.stamp)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it says that it is."""
+        return bool(self.chunk.validity == ActionChunk.OK)
+
+
+class Listener:
+    """Hears the outputs, and what the bridges publish for the truth; a thread of its own.
+
+    It asks each topic for what has come: an executor would take a third of a core for that, and
+    keep the proxies waiting.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self.chunks: list[Heard] = []
+        self.features: dict[int, VLFeatures] = {}
+        self.statuses: list[tuple[float, InferenceStatus]] = []
+        self._truth = truth
+        self._topics: list[tuple[Any, Callable[[Any, float], None]]] = []
+        rclpy.init()
+        self._node: Node = rclpy.create_node("bench_faults")
+        for view in VIEWS:
+            topic = f"/camera/{view.lower()}/image_raw/compressed"
+            self._listen_to(CompressedImage, topic, partial(self._take_image, view), raw=True)
+        self._listen_to(SensorBatch, "/sensor/samples", self._take_batch)
+        self._listen_to(VLFeatures, "/vla/features", self._take_features)
+        self._listen_to(ActionChunk, "/vla/actions", self._take_chunk)
+        self._listen_to(InferenceStatus, "/vla/status", self._take_status)
+
+    def run(self, stop: threading.Event) -> None:
+        """Listen until ``stop`` is set."""
+        while not stop.wait(_LISTEN_PERIOD):
+            for topic, take in self._topics:
+                with topic.handle:  # keeps it alive meanwhile
+                    take_next = topic.handle.take_message
+                    while (taken := take_next(topic.msg_type, topic.raw)) is not None:
+                        message, info = taken
+                        take(message, info["source_timestamp"] / 1e9)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._node.destroy_node()
+        rclpy.shutdown()
+
+    def _listen_to(
+        self, kind: Any, topic: str, take: Callable[[Any, float], None], *, raw: bool = False
+    ) -> None:
+        """``take`` gets the message, or its bytes, and when it was published [Unix s]."""
+        made = self._node.create_subscription(kind, topic, _never_called, _DEPTH, raw=raw)
+        self._topics.append((made, take))
+
+    def _take_image(self, view: str, data: bytes, published: float) -> None:
+        # The stamp is the first two words behind CDR's header of 4 bytes.
+        second, nanosecond = (int.from_bytes(data[at : at + 4], "little") for at in (4, 8))
+        number = frame_number(data)
+        if number is None:
+            number = UNREADABLE
+        self._truth[view].note_published(second + nanosecond / 1e9, number, published)
+
+    def _take_batch(self, batch: SensorBatch, published: float) -> None:
+        numbers = sample_numbers(np.frombuffer(batch.force, np.float32))
+        for stamp, number in zip(batch.stamps, numbers, strict=True):
+            self._truth["sensor"].note_published(seconds(stamp), number, published)
+
+    def _take_features(self, features: VLFeatures, _: float) -> None:
+        self.features[features.update_id] = features
+
+    def _take_chunk(self, chunk: ActionChunk, published: float) -> None:
+        self.chunks.append(Heard(chunk, published))
+
+    def _take_status(self, status: InferenceStatus, published: float) -> None:
+        self.statuses.append((published, status))
+
+
+def _never_called(_: Any) -> None:
+    raise AssertionError("nothing spins this node")
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What runs: the proxies by stream, what they and the listener know, and the listener."""
+
+    truth: Truth
+    proxies: dict[str, Proxy]
+    listener: Listener
+
+
+@contextmanager
+def _running(body: Callable[[threading.Event], None]) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=body, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _params_file(folder: Path) -> Path:
+    """The package's parameters, but frozen cameras are taken for stale."""
+    parameters = yaml.safe_load((share() / "config" / "async.yaml").read_text())
+    parameters["vlm"]["ros__parameters"]["unchanged_pictures"] = "stale"
+    path = folder / "faults.yaml"
+    path.write_text(yaml.safe_dump(parameters))
+    return path
+
+
+@contextmanager
+def started(log: Path) -> Iterator[Rig]:
+    """Start all; the nodes' output goes to ``log``."""
+    with ExitStack() as stack:
+        truth, ports = Truth(), free_ports()
+        proxies = {
+            "camera": MarkedCameras(_route(ports["camera_port"]), truth),
+            "robot": MarkedRobot(_route(ports["robot_port"]), truth),
+            "sensor": MarkedSensor(_route(ports["sensor_port"]), truth),
+        }
+        listener = Listener(truth)
+        stack.callback(listener.close)
+        stack.enter_context(_running(listener.run))
+        for proxy in proxies.values():
+            stack.callback(proxy.close)
+            stack.enter_context(_running(proxy.run))
+        senders = stack.enter_context(Processes())
+        senders.start(load.send_cameras, proxies["camera"].port)
+        senders.start(load.send_robot, ports["robot_port"])
+        senders.start(load.send_sensor, proxies["sensor"].port)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        arguments = {
+            "camera_port": ports["camera_port"],
+            "robot_port": proxies["robot"].port,
+            "sensor_port": ports["sensor_port"],
+            "params_file": _params_file(folder),
+        }
+        launch = Launch(arguments, stack.enter_context(log.open("wb")))
+        stack.callback(launch.stop)
+        launch.wait_for_action()
+        yield Rig(truth, proxies, listener)
+
+
+def _route(port: int) -> Route:
+    return Route("127.0.0.1", 0, "127.0.0.1", port)
