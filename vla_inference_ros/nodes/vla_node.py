@@ -31,6 +31,7 @@ from vla_inference_ros.core.tally import Tally, WarningLimiter
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.discovery import hasten_discovery
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
 from vla_inference_ros.nodes.threads import ThreadConfig
 
@@ -248,6 +249,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     that none of them is caught in the middle of publishing. Before that a signal just ends the
     process, however long its model takes to load.
     """
+    hasten_discovery()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # ROS arguments or a parameters file that cannot be read

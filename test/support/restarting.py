@@ -1,0 +1,157 @@
+"""The whole graph as real processes, any of which can be killed and started again."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from harness import Listener, NodeProcess, Parameter
+from sensor_msgs.msg import CompressedImage
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.msg import (
+    ActionChunk,
+    InferenceStatus,
+    RobotState,
+    SensorBatch,
+    StreamReport,
+    VLFeatures,
+)
+
+# A connection gets its own port from Linux's ephemeral range, which begins behind these: no other
+# program takes a dead node's port, and no client of it connects to itself.
+_PORTS = range(5000, 7400)
+
+
+class Graph:
+    """All senders and nodes, by name. ``ended`` are the processes that were killed."""
+
+    def __init__(self) -> None:
+        self._parameters = _parameters()
+        self.running: dict[str, NodeProcess] = {}
+        self.ended: list[NodeProcess] = []
+        self.start(self._parameters)
+
+    def start(self, names: Iterable[str]) -> None:
+        """Start processes, as they were started before."""
+        for name in names:
+            self.running[name] = NodeProcess(name, self._parameters[name])
+
+    def kill(self, names: Iterable[str]) -> float:
+        """Kill processes at once; when none of them was left [Unix s]."""
+        victims = [self.running.pop(name) for name in names]
+        for victim in victims:
+            victim.process.kill()
+        self.ended += victims
+        statuses = [victim.wait() for victim in victims]
+        dead = time.time()
+        assert statuses == [-signal.SIGKILL] * len(victims), "a victim had ended by itself"
+        return dead
+
+    def check_alive(self) -> None:
+        """AssertionError if a process has ended by itself; it says what the process said."""
+        for node in self.running.values():
+            status = node.process.poll()
+            assert status is None, f"{node.name} ended with {status}: {node.lines[-30:]}"
+
+    def stop(self) -> dict[str, int]:
+        """End all as Ctrl+C does; the exit statuses. Afterwards none is left."""
+        return {name: node.stop() for name, node in self.running.items()}
+
+    def clean_up(self) -> None:
+        """Leave no process behind, whatever has happened."""
+        for node in self.running.values():
+            node.process.kill()
+            node.wait()
+
+    def said(self, text: str) -> list[str]:
+        """The lines of all processes, killed ones too, that contain a text."""
+        every = (*self.ended, *self.running.values())
+        return [f"{node.name}: {line}" for node in every for line in node.said(text)]
+
+
+class Heard:
+    """What the graph puts on its topics. All times are stamps, so it does not matter how late the
+    test takes the messages.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.chunks: list[ActionChunk] = listener.listen(ActionChunk, "/vla/actions")
+        self.statuses: list[InferenceStatus] = listener.listen(InferenceStatus, "/vla/status")
+        self._features = listener.listen(VLFeatures, "/vla/features")
+        self._reports = listener.listen(StreamReport, "/vla/reports")
+        # The last view that the cameras send, for all of them.
+        images = listener.listen(CompressedImage, "/camera/view5/image_raw/compressed")
+        robot = listener.listen(RobotState, "/robot/state")
+        samples = listener.listen(SensorBatch, "/sensor/samples")
+        self._inputs: dict[str, list[Any]] = {
+            "sim_camera": images,
+            "camera_bridge": images,
+            "sim_robot": robot,
+            "robot_bridge": robot,
+            "sim_sensor": samples,
+            "sensor_bridge": samples,
+        }
+
+    def outputs(self, name: str) -> list[float]:
+        """When a process has shown signs of life [Unix s].
+
+        A sender or bridge: acquisitions on the bridge's topic. The VLM: its features, finished. The
+        action expert: its reports of itself, the first of which it makes at its first tick, as
+        chunks come only when all inputs do. The monitor: its statuses.
+        """
+        if name == "vlm":
+            return [seconds(features.finished) for features in self._features]
+        if name == "action_expert":
+            return [seconds(r.header.stamp) for r in self._reports if r.node == name]
+        messages = self.statuses if name == "monitor" else self._inputs[name]
+        return [seconds(message.header.stamp) for message in messages]
+
+    def forget_outputs(self) -> None:
+        """Drop all but chunks and statuses."""
+        for messages in (*self._inputs.values(), self._features, self._reports):
+            messages.clear()
+
+
+def _parameters() -> dict[str, dict[str, Parameter]]:
+    """Of each process; the models and the pictures are cheap, so that all nine fit two cores."""
+    camera, robot, sensor = _free_ports()
+    return {
+        "vlm": {"model": "stub", "stub_vl_ms": 200.0},
+        "action_expert": {"model": "stub", "stub_expert_ms": 5.0},
+        "camera_bridge": {"port": camera},
+        "robot_bridge": {"port": robot},
+        "sensor_bridge": {"port": sensor},
+        "monitor": {},
+        "sim_camera": {
+            "port": camera,
+            "fps": 15.0,
+            "width": 320,
+            "height": 180,
+            "jpeg_bytes": 20_000,
+            "pool": 10,
+        },
+        "sim_robot": {"port": robot},
+        "sim_sensor": {"port": sensor},
+    }
+
+
+def _free_ports() -> list[int]:
+    """Three ports that nobody has, neither of TCP nor of UDP."""
+    candidates = random.SystemRandom().sample(_PORTS, len(_PORTS))
+    return list(islice(filter(_is_free, candidates), 3))
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
