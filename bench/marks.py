@@ -181,9 +181,7 @@ def note_samples(packet: Packet, faults: Faults, stream: StreamTruth) -> None:
     numbers = sample_numbers(datagram.force)
     origins = [
         Origin(time, sent)
-        for time, sent in zip(
-            datagram.times.tolist(), datagram.send_times.tolist(), strict=True
-        )
+        for time, sent in zip(datagram.times.tolist(), datagram.send_times.tolist(), strict=True)
     ]
     spoilt = any(stream.origins.get(n) != o for n, o in zip(numbers, origins, strict=True))
     for number in numbers:

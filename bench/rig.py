@@ -31,6 +31,7 @@ from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, VLFeatures
 from vla_inference_ros.sim.proxy import Proxy, Route
 
+_ACTIONS = "/vla/actions"
 _LISTEN_PERIOD = 0.02  # [s]
 _DEPTH = QoSProfile(depth=1000)
 
@@ -73,7 +74,7 @@ class Listener:
             self._listen_to(CompressedImage, topic, partial(self._take_image, view), raw=True)
         self._listen_to(SensorBatch, "/sensor/samples", self._take_batch)
         self._listen_to(VLFeatures, "/vla/features", self._take_features)
-        self._listen_to(ActionChunk, "/vla/actions", self._take_chunk)
+        self._listen_to(ActionChunk, _ACTIONS, self._take_chunk)
         self._listen_to(InferenceStatus, "/vla/status", self._take_status)
 
     def run(self, stop: threading.Event) -> None:
@@ -85,6 +86,14 @@ class Listener:
                     while (taken := take_next(topic.msg_type, topic.raw)) is not None:
                         message, info = taken
                         take(message, info["source_timestamp"] / 1e9)
+
+    def check_alone(self) -> None:
+        """SystemExit if another inference publishes here, whose chunks would be taken for ours."""
+        experts = self._node.count_publishers(_ACTIONS)
+        if experts > 1:
+            raise SystemExit(
+                f"{experts} nodes publish {_ACTIONS}: set ROS_DOMAIN_ID to a domain of its own"
+            )
 
     def close(self) -> None:
         """Leave the graph."""

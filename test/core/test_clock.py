@@ -78,7 +78,10 @@ def test_what_waits_at_the_sender_stays_old() -> None:
 def test_a_step_of_the_sender_is_learnt_at_once(step: float, rate: float) -> None:
     world = learnt(rate=rate, offset=lambda time: 1.5 if time < 30.0 else 1.5 - step)
     packets = world.run(30.0)
-    assert all(abs(packet.error) <= packet.delay + TOLERANCE for packet in packets)
+    after = [packet for packet in packets if packet.time > 30.0]
+    seen = after[4:]  # the fifth tells that it is one
+    assert all(abs(packet.error) <= packet.delay + TOLERANCE for packet in seen)
+    assert all(packet.error <= packet.delay + TOLERANCE for packet in packets)  # never too young
     assert worst([packet for packet in packets if packet.time > 32.0]) <= TOLERANCE
     assert world.clock.read().steps == 1
     assert world.clock.read().calibrated
@@ -137,9 +140,10 @@ def test_one_absurd_time_is_harmless_at_any_moment(index: int, wrong: float) -> 
 def test_absurd_times_now_and_then_are_harmless() -> None:
     absurd = random.Random(3)
     world = World(wrong=lambda _: absurd.choice((-7.5e8, 3.6e8, 9.0)) * (absurd.random() < 0.05))
-    packets = world.run(60.0)
-    for packet in packets[100:]:
-        assert abs(packet.error) <= max(TOLERANCE, packet.delay + 1e-6)
+    packets = world.run(60.0)[100:]
+    right = [packet for packet in packets if abs(packet.error) <= TOLERANCE]
+    assert len(right) > 0.95 * len(packets)
+    assert all(packet.error <= packet.delay + TOLERANCE for packet in packets)  # never too young
 
 
 def test_a_burst_after_an_outage_keeps_its_age() -> None:
@@ -159,14 +163,27 @@ def test_after_a_silence_the_same_clock_goes_on() -> None:
     assert (world.clock.read().steps, world.clock.read().calibrated) == (0, True)
 
 
-@pytest.mark.parametrize("step", [5.0, -5.0, -100.0])
-def test_after_a_silence_a_new_clock_is_learnt(step: float) -> None:
+@pytest.mark.parametrize("step", [5.0, -100.0])
+def test_after_a_silence_a_clock_that_cannot_be_the_old_one_is_learnt(step: float) -> None:
+    """It is ahead, or so far back that it sends what it sent before."""
     world = learnt(offset=lambda time: 1.5 if time < 50.0 else 1.5 - step)
     world.time += 60.0
     packets = world.run(30.0)
     assert worst(packets[60:]) <= TOLERANCE
     assert all(packet.error <= packet.delay + TOLERANCE for packet in packets)  # never too young
     assert (world.clock.read().steps, world.clock.read().calibrated) == (1, True)
+
+
+def test_after_a_silence_lateness_is_age_and_told_once() -> None:
+    """A network that has become slower, or a clock that was set back: nobody can know."""
+    world = learnt(offset=lambda time: 1.5 if time < 50.0 else 1.5 + 2.5)
+    world.time += 60.0
+    packets = world.run(60.0)
+    assert all(packet.error == pytest.approx(-2.5, abs=0.02) for packet in packets)
+    assert (world.clock.read().steps, world.clock.read().calibrated) == (0, True)
+    (notice,) = notices(packets)
+    assert "later than before a silence" in notice
+    assert "restart this node" in notice
 
 
 def test_packets_in_odd_order_are_harmless() -> None:

@@ -96,3 +96,13 @@ def test_times_in_any_order_do_no_harm() -> None:
     for packet in range(2000):
         envelope.add(packet / 20 + source.uniform(-3.0, 3.0), 1.5 + source.uniform(0.0, 0.002))
     assert envelope.at(100.0) == pytest.approx(1.5, abs=1e-3)
+
+
+def test_a_slope_that_a_few_seconds_taught_wrongly_is_mended() -> None:
+    """The network becomes quicker for some seconds, as after a start, and then stays so."""
+    envelope = Envelope(0.0, 1.5 + 0.003)
+    for packet in range(1, int(180 * RATE)):
+        time = packet / RATE
+        envelope.add(time, 1.5 + max(0.0, 0.003 * (1 - time / 8)))
+    assert envelope.at(180.0) == pytest.approx(1.5, abs=0.001)
+    assert abs(envelope.slope) < 20e-6

@@ -64,7 +64,7 @@ class HostClock:
             raise ValueError(f"{packets} packets to learn a clock from: at least 1 is needed")
         self._mode = mode
         self._packets = packets
-        self._sender = SenderClock(packets, restarts=True)
+        self._sender = SenderClock(packets)
         self._has_send_times: bool | None = None  # not known before the first packet
         self._steady_time = 0.0
         self._own_lead: float | None = None  # wall clock minus monotonic clock at the last packet
@@ -160,7 +160,7 @@ class HostClock:
 
     def _start_over(self, *, has_send_times: bool) -> None:
         self._steps += self._sender.steps
-        self._sender = SenderClock(self._packets, restarts=has_send_times)
+        self._sender = SenderClock(self._packets)
         self._has_send_times = has_send_times
         self._trusted = False
 

@@ -26,6 +26,8 @@ Point = tuple[float, float]  # steady time, difference; both [s]
 
 # The sliding window: the least difference of each second of the last minute.
 _WINDOW = 60.0
+# How fast a known drift may grow towards higher offsets: 10 ppm a minute, for warming up.
+_WANDER = 10e-6 / 60
 # A window teaches the drift if it has so many of them, over so many seconds, ...
 _LEAST_POINTS, _LEAST_SPAN = 10, 10.0
 # ... and they lie close enough to one line; no quartz is further off than the limit [s/s].
@@ -33,8 +35,6 @@ _MAX_DRIFT = 500e-6
 _UNKNOWN_DRIFT = 100e-6
 _WELL_KNOWN_DRIFT = 20e-6
 _LEAST_DRIFT_ERROR = 10e-6
-# How fast a known drift may grow towards higher offsets: 5 ppm a minute, for warming up.
-_WANDER = 5e-6 / 60
 
 
 class Envelope:
@@ -91,10 +91,9 @@ class Envelope:
             self._complete = False
         elapsed = max(0.0, now - self._time)
         highest = self._level + self._fastest_rise * elapsed
-        was_known = self._slope_known
         self._learn_slope(elapsed)
-        if self._complete and not was_known and self._slope_known:
-            highest = math.inf  # make up for what the unknown drift has cost: nothing is forgotten
+        if self._complete:
+            highest = math.inf  # nothing is forgotten yet, so what is low still keeps it down
         levels = _levels(self._points, self.slope, now)
         median = levels[len(levels) // 2]
         self._level = min(levels[0], highest)
@@ -103,13 +102,16 @@ class Envelope:
         self._excess = median - self._level
 
     def _learn_slope(self, elapsed: float) -> None:
-        """Take the window's slope if it is about as well known as the present one, or better."""
+        """Take the window's slope if it is about as well known as the present one, or better.
+
+        What a few seconds taught may be wrong, and is free to change in the first minute.
+        """
         points = sorted(self._points)
         span = points[-1][0] - points[0][0]
         if len(points) < _LEAST_POINTS or span < _LEAST_SPAN:
             return
         slope = max(-_MAX_DRIFT, min(_MAX_DRIFT, _slope_at_mean_time(points)))
-        if self._slope_known:
+        if not self._complete and self._slope_known:
             self._fastest_rise += _WANDER * elapsed
             slope = min(slope, self._fastest_rise)
         levels = _levels(points, slope, points[0][0])
@@ -117,8 +119,9 @@ class Envelope:
         if error <= max(self._slope_error, _WELL_KNOWN_DRIFT):
             self.slope = slope
             self._slope_error = max(error, _LEAST_DRIFT_ERROR)
-            if not self._slope_known:
-                self._slope_known, self._fastest_rise = True, math.inf
+            known, self._slope_known = self._slope_known, True
+            if self._complete or not known:
+                self._fastest_rise = math.inf
         if self._slope_known:
             self._fastest_rise = min(self._fastest_rise, self.slope + self._slope_error)
 

@@ -1,14 +1,15 @@
 """Learns one sender's clock from send and receipt times: its offset, its drift and its steps.
 
 Delay is never negative, so a difference (receipt - send time) below the envelope, or a send time
-before one that came already, is no network's doing: that packet is a suspect. It gets its own
-difference as offset, as if it had had no delay, and teaches nothing. Three in a row that agree are
-a step of the sender's clock, and learning starts over from them; one alone was damaged.
+before one that came already, is no network's doing: that packet is a suspect, and teaches nothing.
+Some in a row that agree are a step of the sender's clock, and learning starts over from them; a few
+alone were damaged, or overtaken on the way. Until that is known a suspect never looks younger than
+the envelope says, nor younger than its own receipt.
 
 A difference above the envelope is delay, however long: the data is old and must look old. So a
-clock that is slewed back, or set back by less than 0.1 s or than the time between two packets,
-looks like delay, and its data older than it is; `envelope` says how slowly that is followed. Only
-after a silence may it be another clock, that of a restarted host.
+clock that is slewed back, or set back by less than 0.1 s or than the time between two packets, or
+while its host was silent, looks like delay, and its data older than it is; `envelope` says how
+slowly that is followed. A lasting one after a silence is told, since only a person can know.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ _TOLERANCE = 0.005
 _LEARNING_TOLERANCE = 0.05
 # How far a send time may lie before the newest one: far more than datagrams overtake each other.
 _MAX_REORDERING = 0.1
-# Suspects agree with each other within this, and it takes so many for a step.
+# Suspects agree with each other within this, and it takes so many for a step: ahead, which no
+# network can feign, and back, as packets also seem that others have overtaken.
 _AGREEMENT = 0.05
-_SUSPECTS = 3
+_SUSPECTS_AHEAD, _SUSPECTS_BACK = 3, 5
 # A pause longer than this is a silence [s], after which the line may be off by more: at first,
 # and per second of it.
 _SILENCE = 2.0
 _SILENCE_TOLERANCE = 0.015
 _SILENCE_DRIFT = 500e-6
-# A new clock has held still, within the first, for at least the second [s].
-_NEW_CLOCK_RANGE = 0.02
-_NEW_CLOCK_SPAN = 0.5
+# How long lateness after a silence must last to be told [s]: a backlog has drained by then.
+_LATE_FOR = 2.0
 # Jitter widens the tolerances by no more than this [s].
 _MAX_JITTER = 0.05
 
@@ -63,21 +64,18 @@ class _Packet:
 class SenderClock:
     """Receiver clock minus sender clock, over time; provisional for the first ``packets``.
 
-    With ``restarts``, times that are late after a silence and stay so are a new clock's. Without,
-    they are late: for streams where lateness of the sender itself cannot be told from its clock.
     ``steps`` counts the sender's.
     """
 
-    def __init__(self, packets: int, *, restarts: bool) -> None:
-        self.restarts = restarts
+    def __init__(self, packets: int) -> None:
         self.steps = 0
         self._packets = packets
         self._envelope: Envelope | None = None
         self._newest_sent = 0.0
         self._taught = 0.0  # steady time of the last packet that the line was learnt from
-        self._suspects: deque[_Packet] = deque(maxlen=_SUSPECTS)
-        self._candidate: Envelope | None = None
-        self._candidate_since = 0.0
+        self._suspects: deque[_Packet] = deque(maxlen=_SUSPECTS_BACK)
+        self._late_since: float | None = None
+        self._told_late = False
 
     @property
     def calibrated(self) -> bool:
@@ -106,11 +104,10 @@ class SenderClock:
 
     def shift(self, seconds: float) -> None:
         """This host's clock was set ahead by so much: so are all offsets."""
-        for envelope in (self._envelope, self._candidate):
-            if envelope is not None:
-                envelope.shift(seconds)
+        if self._envelope is not None:
+            self._envelope.shift(seconds)
         shifted = [replace(each, difference=each.difference + seconds) for each in self._suspects]
-        self._suspects = deque(shifted, _SUSPECTS)
+        self._suspects = deque(shifted, _SUSPECTS_BACK)
 
     def observe(self, sent: float, received: float, steady_time: float) -> Observation:
         """Learn from one packet, or suspect it."""
@@ -123,9 +120,10 @@ class SenderClock:
         notice = self._forget_suspects(self._envelope)
         self._newest_sent = max(self._newest_sent, sent)
         if self._is_late_after_silence(self._envelope, packet):
-            notice = "; ".join(filter(None, (notice, self._try_as_new_clock(packet))))
+            late = self._tell_of_lateness(self._envelope, packet)
+            notice = "; ".join(filter(None, (notice, late)))
         else:
-            self._candidate = None
+            self._late_since, self._told_late = None, False
             self._taught = steady_time
             self._envelope.add(steady_time, packet.difference)
         return Observation(self.offset(steady_time), notice)
@@ -144,12 +142,15 @@ class SenderClock:
 
     def _suspect(self, envelope: Envelope, packet: _Packet) -> Observation:
         self._suspects.append(packet)
-        differences = [each.difference for each in self._suspects]
+        line = envelope.at(packet.steady)
+        known = envelope.packets >= _SUSPECTS_BACK
+        needed = _SUSPECTS_BACK if packet.difference > line and known else _SUSPECTS_AHEAD
+        differences = [each.difference for each in self._suspects][-needed:]
         agreed = max(differences) - min(differences) <= _AGREEMENT + _jitter(envelope)
-        if len(differences) < _SUSPECTS or not agreed:
-            return Observation(packet.difference, "")
-        step = envelope.at(packet.steady) - min(differences)
-        if envelope.packets < _SUSPECTS:
+        if len(differences) < needed or not agreed:
+            return Observation(min(packet.difference, line) if known else packet.difference, "")
+        step = line - min(differences)
+        if envelope.packets < _SUSPECTS_AHEAD:
             notice = f"the first packet's times were off by {-step:+.3f} s: forgotten"
         else:
             self.steps += 1
@@ -159,10 +160,10 @@ class SenderClock:
                 if step > 0
                 else f"the sender's clock stepped by {step:+.3f} s: its offset is learnt again"
             )
-        self._start_over(self._suspects)
+        self._start_over(list(self._suspects)[-needed:])
         return Observation(self.offset(packet.steady), notice)
 
-    def _start_over(self, packets: Sequence[_Packet] | deque[_Packet]) -> None:
+    def _start_over(self, packets: Sequence[_Packet]) -> None:
         first, *rest = packets
         self._envelope = Envelope(first.steady, first.difference)
         for packet in rest:
@@ -170,7 +171,7 @@ class SenderClock:
         self._newest_sent = max(packet.sent for packet in packets)
         self._taught = packets[-1].steady
         self._suspects.clear()
-        self._candidate = None
+        self._late_since, self._told_late = None, False
 
     def _forget_suspects(self, envelope: Envelope) -> str:
         if not self._suspects:
@@ -186,24 +187,16 @@ class SenderClock:
             envelope, packet.steady
         )
 
-    def _try_as_new_clock(self, packet: _Packet) -> str:
-        """A backlog that drains comes nearer the line with each packet; a new clock stays off."""
-        candidate = self._candidate
-        if candidate is None or packet.difference < candidate.at(packet.steady) - _NEW_CLOCK_RANGE:
-            self._candidate = Envelope(packet.steady, packet.difference)
-            self._candidate_since = packet.steady
+    def _tell_of_lateness(self, envelope: Envelope, packet: _Packet) -> str:
+        if self._late_since is None:
+            self._late_since = packet.steady
+        if self._told_late or packet.steady - self._late_since < _LATE_FOR:
             return ""
-        candidate.add(packet.steady, packet.difference)
-        held = packet.steady - self._candidate_since
-        if not self.restarts or candidate.packets < self._packets or held < _NEW_CLOCK_SPAN:
-            return ""
-        step = self.offset(packet.steady) - candidate.at(packet.steady)
-        self.steps += 1
-        self._envelope, self._candidate = candidate, None
-        self._taught = packet.steady
+        self._told_late = True
+        above = packet.difference - envelope.at(packet.steady)
         return (
-            f"the sender's clock differs by {step:+.3f} s since a silence: it is taken for a new "
-            "clock; ages are right only if the network has not become slower"
+            f"times are {above:.3f} s later than before a silence, and look so old: the network "
+            "has become slower, or the clock was set back meanwhile; if so, restart this node"
         )
 
     def _tolerance(self, envelope: Envelope, steady_time: float) -> float:

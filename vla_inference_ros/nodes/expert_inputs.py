@@ -142,3 +142,5 @@ class ExpertInputs:
             self._views_ready[report.stream] = report.ready
         elif report.stream == "vlm":
             self._vlm_hold = report.hold
+            if report.hold:  # what comes after it is of other pictures than what came before
+                self.features = None

@@ -101,15 +101,12 @@ class ViewInput:
             self._picture = max(fresh, key=lambda picture: picture.stamp)
 
     def _aged(self, view: View) -> View:
-        """The view; of a frozen camera, which may go on stamping, as old as its first such picture
-        if that is wanted.
-        """
+        """The view; of a camera that repeats itself, as old as it may be if that is wanted."""
         since = self._unchanged.since(view)
-        if view.stamp - since <= self._frozen_after:
-            return view
-        self._stream.problem(
-            "frozen",
-            f"pictures are byte for byte the same for {view.stamp - since:.1f} s: has the camera "
-            "frozen? Parameter 'unchanged_pictures' says what to do about it",
-        )
+        if view.stamp - since > self._frozen_after:
+            self._stream.problem(
+                "frozen",
+                f"pictures are byte for byte the same for {view.stamp - since:.1f} s: has the "
+                "camera frozen? Parameter 'unchanged_pictures' says what to do about it",
+            )
         return replace(view, stamp=since) if self._frozen_is_stale else view

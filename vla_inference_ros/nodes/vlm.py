@@ -73,9 +73,9 @@ class VlmConfig(ThreadConfig):
     image_age_hard: float = age_limit(1.0, "the same, over which there is no update and no chunk")
     unchanged_pictures: str = parameter(
         "warn",
-        "what to do about a view whose pictures stay byte for byte the same for longer than "
-        "image_age_hard, as of a camera that has frozen but goes on stamping; stale takes "
-        "them to be as old as the first of them, which suits real cameras: noise never repeats",
+        "what to do about pictures that stay byte for byte the same, as of a camera that froze "
+        "but goes on stamping: warn after image_age_hard, or stale, which takes each for as old as "
+        "the last that differed and suits real cameras, whose noise never repeats",
         choices=("warn", "stale"),
     )
     autostart: bool = parameter(

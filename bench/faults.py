@@ -1,0 +1,266 @@
+"""Does every fault to the whole running inference, one after the other, and judges what comes out.
+
+The launched nodes, with the stub for a model, get the rig's full rate on real sockets through the
+fault injector's proxies. For each fault: what it was answered with, how many action chunks came
+and were withheld while it was on, how many were wrong (``truth`` says what that is; must be 0),
+and how long after its end it took until chunks were OK again, for at least a second. The VLM's
+``unchanged_pictures`` is ``stale`` throughout: its default only warns of a frozen camera that goes
+on stamping. Exit status 1 if a chunk was wrong or a recovery too slow.
+
+    .venv/bin/python bench/faults.py [--only "sensor*"] [--seconds 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import load
+from marks import VIEW_OF
+from rig import Rig, started
+
+from vla_inference_ros.core.health import State
+from vla_inference_ros.msg import InferenceStatus
+from vla_inference_ros.sim.faults import Faults
+
+_RECOVERY_LIMIT = 3.0  # [s]
+_GIVE_UP = 8.0  # waiting for a recovery [s]
+_STAY = 1.0  # how long chunks must be OK [s]
+_LONGEST_GAP = 2.5 * load.ACTION_PERIOD  # between chunks that come without interruption [s]
+_SETTLE = 0.3  # until all topics have been heard [s]
+_CLOCKS_SETTLE = 3.0  # after a clock was set: long enough to judge the stamps from then on [s]
+_SILENCE = 2.0  # after which a bridge may take late packets for those of another clock [s]
+_START_LIMIT = 30.0  # until the first OK chunks after the first chunk [s]
+_ONE = "41182735"  # the serial number of View1's camera
+_REASON = 62  # characters of a reason in the table
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row of the table: what each of the proxies is to do."""
+
+    name: str
+    faults: dict[str, Faults]
+
+
+def _cases() -> list[Case]:
+    cases = [Case("none", {})]
+    # How long a delay is well within the stream's budget, and how long is beyond its hard limit.
+    for label, stream, only, within, beyond in (
+        ("all cameras", "camera", "", 0.1, 1.5),
+        ("one camera", "camera", _ONE, 0.1, 1.5),
+        ("robot", "robot", "", 0.05, 0.8),
+        ("sensor", "sensor", "", 0.05, 0.5),
+    ):
+        effects: dict[str, dict[str, Any]] = {
+            f"delay {within:g} s": {"delay": within},
+            f"delay {beyond:g} s": {"delay": beyond},
+            "loss 20 %": {"loss": 0.2},
+            "loss 100 %": {"loss": 1.0},
+            "corrupt 100 %": {"corrupt": 1.0},
+            "clock +1.5 s": {"clock_step": 1.5},
+            "clock -2 s": {"clock_step": -2.0},
+            "frozen, stamps too": {"frozen": True},
+        }
+        if stream == "camera":
+            effects["frozen, stamps run"] = {"frozen": True, "frozen_stamps": False}
+        if not only:  # what one camera would show no better than all do
+            effects |= {
+                f"jitter {within:g} s": {"jitter": within},
+                "reorder 5 %": {"reorder": 0.05},
+                "duplicate 5 %": {"duplicate": 0.05},
+                "corrupt 10 %": {"corrupt": 0.1},
+                "clock drift 50 ppm": {"clock_drift": 50.0},
+                "delay 2.5 s": {"delay": 2.5},
+            }
+        for effect, values in effects.items():
+            cases.append(Case(f"{label}: {effect}", {stream: Faults(only=only, **values)}))
+    mixed = Faults(loss=0.2, reorder=0.05, duplicate=0.05)
+    name = "loss 20 %, reorder 5 %, duplicate 5 %"
+    cases.append(Case(f"sensor: {name}", {"sensor": mixed}))
+    cases.append(Case(f"all: {name}", dict.fromkeys(("camera", "robot", "sensor"), mixed)))
+    return cases
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a fault did. ``recovery`` is None if it never ended."""
+
+    name: str
+    state: State
+    reason: str
+    ok: int
+    degraded: int
+    withheld: int
+    recovery: float | None
+    wrongs: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limits are."""
+        return not self.wrongs and self.recovery is not None and self.recovery <= _RECOVERY_LIMIT
+
+    def __str__(self) -> str:
+        recovery = "never" if self.recovery is None else f"{self.recovery:.1f}"
+        return (
+            f"{self.name:<45} {self.state.name:<9}{self.reason[:_REASON]:<{_REASON}}"
+            f"{self.ok:>4}{self.degraded:>6}{self.withheld:>6}{len(self.wrongs):>7}{recovery:>7}"
+            f"  {'ok' if self.kept else 'MISSED'}"
+        )
+
+
+_HEADING = (
+    f"{'fault':<45} {'state':<9}{'reason':<{_REASON}}{'OK':>4}{'DEGR.':>6}{'held':>6}"
+    f"{'wrong':>7}{'rec. s':>7}"
+)
+
+
+def recovery_time(chunks: Sequence[tuple[float, bool]], end: float) -> float | None:
+    """From ``end`` to the first of the chunks (stamp [Unix s], OK) from which on, for a second at
+    least, they come and are OK; None if there is none yet.
+    """
+    first: float | None = None
+    last = end
+    for stamp, ok in chunks:
+        if stamp < end:
+            continue
+        if not ok or stamp - last > _LONGEST_GAP:
+            first = None
+        if ok and first is None:
+            first = stamp
+        if first is not None and stamp - first >= _STAY:
+            return first - end
+        last = stamp
+    return None
+
+
+def worst_status(
+    statuses: Sequence[tuple[float, InferenceStatus]], begin: float, end: float
+) -> tuple[State, str]:
+    """The worst state that was reached from ``begin`` to ``end`` [Unix s], and its last reason."""
+    state, reason = State.WAIT, "no status"
+    for at, status in statuses:
+        if begin <= at <= end and State(status.state) >= state:
+            state, reason = State(status.state), status.reason
+    return state, reason
+
+
+class Sweep:
+    """Does one fault after the other on a rig that runs."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._truth, self._proxies, self._listener = rig.truth, rig.proxies, rig.listener
+        self._judged = 0
+
+    def wait_until_good(self) -> None:
+        """Return once chunks are OK and the clocks learnt; SystemExit if they never are."""
+        begin = time.time() + _CLOCKS_SETTLE
+        while recovery_time(self._flow(), begin) is None:
+            if time.time() - begin > _START_LIMIT:
+                _, reason = worst_status(self._listener.statuses, begin, time.time())
+                raise SystemExit(f"chunks do not stay OK without a fault: {reason}")
+            time.sleep(0.1)
+        self._judged = len(self._listener.chunks)
+
+    def suffer(self, case: Case, duration: float) -> Outcome:
+        """Do a fault for ``duration`` [s] and wait for the recovery."""
+        begin = self._set(case.faults, {})
+        time.sleep(duration)
+        end = self._set({}, case.faults)
+        settled = end + _settling_time(case.faults.values())
+        while (recovery := recovery_time(self._flow(), end)) is None or time.time() < settled:
+            if time.time() - end > _GIVE_UP:
+                break
+            time.sleep(0.1)
+        time.sleep(_SETTLE)
+        self._listener.check_alone()
+        during = [heard for heard in self._listener.chunks if begin <= heard.stamp < end]
+        ok = sum(heard.ok for heard in during)
+        expected = round((end - begin) / load.ACTION_PERIOD)
+        state, reason = worst_status(self._listener.statuses, begin, end)
+        return Outcome(
+            case.name,
+            state,
+            reason,
+            ok=ok,
+            degraded=len(during) - ok,
+            withheld=max(0, expected - len(during)),
+            recovery=recovery,
+            wrongs=self._judge(),
+        )
+
+    def _set(self, faults: dict[str, Faults], before: dict[str, Faults]) -> float:
+        """Set all proxies' faults; when that was [Unix s]."""
+        now = time.time()
+        for stream, ending in {**before, **faults}.items():
+            if ending.clock_step:
+                for name in _suffering(stream, ending.only):
+                    self._truth[name].steps.append(now)
+        for stream, proxy in self._proxies.items():
+            proxy.faults = faults.get(stream, Faults())
+        return now
+
+    def _flow(self) -> list[tuple[float, bool]]:
+        return [(heard.stamp, heard.ok) for heard in self._listener.chunks[-100:]]
+
+    def _judge(self) -> list[str]:
+        """Of the chunks since the last time, each that is wrong, and why."""
+        fresh = self._listener.chunks[self._judged :]
+        self._judged += len(fresh)
+        wrongs = []
+        for heard in fresh:
+            features = self._listener.features.get(heard.chunk.vl_update_id)
+            found = self._truth.wrongs(heard.chunk, features, heard.published)
+            if found:
+                wrongs.append(f"chunk {heard.chunk.chunk_id}: {'; '.join(found)}")
+        return wrongs
+
+
+def _settling_time(faults: Iterable[Faults]) -> float:
+    """How long after its end a fault can still do something that is its own [s]."""
+    return max((each.delay + _CLOCKS_SETTLE * _upsets_clock(each) for each in faults), default=0.0)
+
+
+def _upsets_clock(faults: Faults) -> bool:
+    return bool(faults.clock_step) or faults.delay > _SILENCE
+
+
+def _suffering(stream: str, only: str) -> list[str]:
+    if stream != "camera":
+        return [stream]
+    return [view for camera, view in VIEW_OF.items() if only in camera]
+
+
+def main() -> int:
+    """Do all faults and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="*", help="faults whose name fits, as in 'sensor*'")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each fault is on")
+    parser.add_argument("--log", type=Path, default=Path("/tmp/faults.log"), help="nodes' output")
+    arguments = parser.parse_args()
+    os.environ.setdefault("ROS_DOMAIN_ID", "98")  # not that of the other benches
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    chosen = [case for case in _cases() if fnmatch.fnmatch(case.name, arguments.only)]
+    if not chosen:
+        parser.error(f"no fault fits {arguments.only!r}")
+    kept = True
+    with started(arguments.log) as rig:
+        sweep = Sweep(rig)
+        sweep.wait_until_good()
+        print(f"unchanged_pictures: stale; output: {arguments.log}\n\n{_HEADING}", flush=True)
+        for case in chosen:
+            outcome = sweep.suffer(case, arguments.seconds)
+            kept = kept and outcome.kept
+            print("\n".join([str(outcome), *(f"    {w}" for w in outcome.wrongs[:3])]), flush=True)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
