@@ -47,10 +47,14 @@ Item = tuple[str, float]  # stream, and the acquisition time [Unix s]
 
 @dataclass(slots=True)
 class Actions:
-    """What the listener on the outputs saw; times [s], ``arrivals`` on the monotonic clock."""
+    """What the listener on the outputs saw; times [s], ``arrivals`` on the monotonic clock.
+
+    A chunk is ``published``, ``received`` by the listener's middleware, and then in its callback.
+    """
 
     arrivals: list[float] = field(default_factory=list)
     published: list[float] = field(default_factory=list)
+    received: list[float] = field(default_factory=list)
     chunk_ids: list[int] = field(default_factory=list)
     sensor_ages: list[float] = field(default_factory=list)
     feature_ages: list[float] = field(default_factory=list)
@@ -143,6 +147,7 @@ def listen_to_actions(stop: Event, results: Results) -> None:
     def take_chunk(chunk: ActionChunk, info: dict[str, Any]) -> None:
         seen.arrivals.append(time.monotonic())
         seen.published.append(info["source_timestamp"] / 1e9)
+        seen.received.append(info["received_timestamp"] / 1e9)
         seen.chunk_ids.append(chunk.chunk_id)
         stamp = seconds(chunk.header.stamp)
         seen.sensor_ages.append(stamp - seconds(chunk.sensor_last_stamp))

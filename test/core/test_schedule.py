@@ -349,3 +349,55 @@ def test_the_steady_clock_is_monotonic_and_knows_the_time_of_day() -> None:
 def test_without_a_clock_it_is_the_steady_one() -> None:
     tick = next_tick(Schedule(0.01))
     assert tick.stamp == pytest.approx(time.time(), abs=1.0)
+
+
+def test_what_can_be_done_ahead_has_its_time_before_each_tick(clock: FakeClock) -> None:
+    schedule, stopping = Schedule(PERIOD, clock), threading.Event()
+    for tick in range(1, 4):
+        schedule.wait_until_near(stopping, 0.03125)
+        assert clock.time == 100.0 + tick * PERIOD - 0.03125
+        clock.time += 0.015625  # what is done ahead
+        assert next_tick(schedule) == Tick(EPOCH + 100.0 + tick * PERIOD, 0)
+
+
+def test_near_a_tick_nothing_is_waited_for(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock)
+    clock.time += PERIOD - 0.01
+    schedule.wait_until_near(threading.Event(), 0.03125)
+    assert clock.time == 100.0 + PERIOD - 0.01
+
+
+def test_a_tick_that_what_is_done_ahead_outlasts_is_late_and_not_missed(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock)
+    for tick in range(1, 3):
+        schedule.wait_until_near(threading.Event(), 0.03125)
+        clock.time += 0.046875
+        assert next_tick(schedule) == Tick(EPOCH + 100.0 + tick * PERIOD, 0, 0.015625)
+
+
+def test_a_tick_that_had_passed_before_is_missed_all_the_same(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock)
+    clock.time += 1.25 * PERIOD
+    schedule.wait_until_near(threading.Event(), 0.03125)
+    assert next_tick(schedule) == Tick(EPOCH + 100.0 + 2 * PERIOD, 1)
+
+
+def test_a_tick_that_has_passed_is_near(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock)
+    clock.time += 1.5 * PERIOD  # as simulated time does
+    schedule.wait_until_near(threading.Event(), 0.01)
+    assert clock.time == 100.0 + 1.5 * PERIOD
+
+
+def test_a_clock_that_is_set_back_is_not_waited_for(clock: FakeClock) -> None:
+    schedule = Schedule(PERIOD, clock)
+    clock.time -= 50.0
+    schedule.wait_until_near(threading.Event(), 0.01)
+    assert clock.time == 50.0
+
+
+def test_waiting_to_be_near_ends_when_it_is_to_stop(clock: FakeClock) -> None:
+    stopping = threading.Event()
+    clock.on_sleep = stopping.set
+    Schedule(100.0, clock).wait_until_near(stopping, 0.01)
+    assert clock.time < 101.0

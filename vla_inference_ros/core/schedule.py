@@ -82,6 +82,7 @@ class Schedule:
         self.period = period
         self._phase = phase
         self._catch_up = catch_up
+        self._is_near = False  # somebody has waited for the next tick already
         self._clock: TickClock = clock or SteadyClock()
         self._index = self._passed(self._clock.now())
 
@@ -89,8 +90,9 @@ class Schedule:
         """Wait for the next tick; None once ``stopping`` is set."""
         now = self._clock.now()
         missed = max(0, self._passed(now) - self._index)
-        if missed and self._catch_up:
+        if missed and (self._catch_up or self._is_near):
             missed -= 1
+        self._is_near = False
         self._index += missed + 1
         while not stopping.is_set():
             due = self._due(self._index)
@@ -104,6 +106,19 @@ class Schedule:
             if before == 0 or due - now > 2 * self.period:  # it has just started, or was set back
                 self._index = self._passed(now) + 1
         return None
+
+    def wait_until_near(self, stopping: threading.Event, lead: float) -> None:
+        """Wait until ``lead`` [s] before the next tick, or until ``stopping`` is set: for what can
+        be done ahead, so that the tick itself takes always about as long. Should that outlast the
+        tick, the next ``wait`` gives it all the same, late.
+        """
+        while not stopping.is_set():
+            now = self._clock.now()
+            left = self._due(self._index + 1) - lead - now
+            if left <= 0 or left > 2 * self.period:  # the clock was set back: `wait` sees to it
+                self._is_near = -lead < left <= 0
+                return
+            self._clock.sleep_until(now + min(left, _SLICE))
 
     def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""

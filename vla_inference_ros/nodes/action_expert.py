@@ -34,6 +34,7 @@ from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
 
 _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
+_READ_AHEAD = 0.006  # of a tick; more than reading takes [s]
 _LATE_TICK = 0.005  # a tick that is noticed later is a missed deadline [s]
 _LONG_PUBLISHING = 0.005  # [s]
 _DEFAULTS = Budgets()
@@ -167,7 +168,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._stage.hold = ""
         schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
         self.reports_itself = True
-        while (tick := schedule.wait(stopping)) is not None:
+        while (tick := self._next_tick(schedule, stopping, self._model)) is not None:
             self._note_lateness(tick.late)
             if tick.missed:
                 self._stage.problem(
@@ -180,9 +181,18 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
             self._report_after_tick()
         self.reports_itself = False
 
+    def _next_tick(
+        self, schedule: Schedule, stopping: threading.Event, model: ActionModel
+    ) -> Tick | None:
+        """The next tick, shortly before which the inputs are read: how many have come varies, and
+        with it when the chunk would be ready.
+        """
+        schedule.wait_until_near(stopping, _READ_AHEAD)
+        self._inputs.read(model.feature_size)
+        return schedule.wait(stopping)
+
     def _act(self, tick: Tick, model: ActionModel) -> None:
         started = time.monotonic()
-        self._inputs.read(model.feature_size)
         window = self._inputs.window.snapshot()
         inputs = self._inputs.judged_at(tick.stamp, window, self.config.vl_reuse)
         verdict = self._judge(inputs)
