@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
-from expert_topics import FEATURES_SHAPE, Inputs, batch
+from expert_topics import ANY_AGE, FEATURES_SHAPE, Inputs, batch
 from harness import Listener, NodeProcess, Parameter, SimulatedTime, failed_start, problems, running
 
 from vla_inference_ros.convert import seconds, time_message
@@ -18,12 +18,6 @@ from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, StreamRe
 REUSE = 4
 PERIOD = 0.1  # [s]
 BASE = float(int(time.time()) - 100)  # when what these tests send was acquired [Unix s]
-# For tests of something else than ages: whatever was acquired near BASE is young enough.
-ANY_AGE: dict[str, Parameter] = {
-    f"{name}_age_{kind}": 3600.0
-    for name in ("features", "sensor", "robot")
-    for kind in ("soft", "hard")
-}
 
 
 def expert(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:

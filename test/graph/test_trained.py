@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from array import array
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from expert_topics import ANY_AGE
 from harness import Listener, failed_start, running
 from sensor_msgs.msg import CompressedImage
 from small_qwen import closed_port
@@ -42,9 +44,13 @@ def test_the_vlm_takes_a_folder_and_its_lora(
         compressed_topics=["/left"], raw_topics=[""],
     ) as node:  # fmt: skip
         picture = cv2.imencode(".jpg", np.full((720, 1280, 3), 90, np.uint8))[1].tobytes()
-        image = CompressedImage(header=header(1.7e9), format="jpeg", data=array("B", picture))
-        listener.deliver(image, "/left")
-        listener.spin_until(lambda: bool(published))
+
+        def shoot() -> None:
+            image = CompressedImage(format="jpeg", data=array("B", picture))
+            image.header = header(time.time())
+            listener.deliver(image, "/left")
+
+        listener.spin_until(lambda: bool(published), repeat=shoot)
         expected = load_feature_model(
             str(model), str(checkpoint), "cpu", "auto", torch_threads=1, stub_seconds=0.0
         )
@@ -60,14 +66,21 @@ def test_the_vlm_takes_a_folder_and_its_lora(
 def test_the_expert_takes_a_checkpoint(checkpoint: Path, listener: Listener) -> None:
     chunks = listener.listen(ActionChunk, "/vla/actions")
     with running(
-        "action_expert", checkpoint=str(checkpoint), fusion_strategy="gated", device="cpu"
-    ) as node:
+        "action_expert", checkpoint=str(checkpoint), fusion_strategy="gated", device="cpu",
+        **ANY_AGE,
+    ) as node:  # fmt: skip
         random = np.random.default_rng(0)
         features = random.normal(size=(1, 1, 64)).astype(np.float32)
         window = random.normal(size=(SAMPLES, 1 + ASCAN_LENGTH)).astype(np.float32)
-        stamps = [time_message(1.7e9 + slot / SENSOR_RATE) for slot in range(SAMPLES)]
+        start = time.time() - 1.0
+        stamps = [time_message(start + slot / SENSOR_RATE) for slot in range(SAMPLES)]
         listener.deliver(
-            VLFeatures(update_id=1, shape=features.shape, data=array("f", features.tobytes())),
+            VLFeatures(
+                header=header(start),
+                update_id=1,
+                shape=features.shape,
+                data=array("f", features.tobytes()),
+            ),
             "/vla/features",
         )
         listener.deliver(

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 
 import numpy as np
-from harness import Listener
+from harness import Listener, Parameter
 
 from vla_inference_ros.convert import header, seconds, time_message
 from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
@@ -14,6 +14,12 @@ from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import RobotState, SensorBatch, VLFeatures
 
 FEATURES_SHAPE = (1, 1, 2048)
+# For tests of something else than ages: whatever is an hour old is young enough.
+ANY_AGE: dict[str, Parameter] = {
+    f"{name}_age_{kind}": 3600.0
+    for name in ("features", "sensor", "robot")
+    for kind in ("soft", "hard")
+}
 
 
 def batch(
