@@ -401,3 +401,13 @@ def test_waiting_to_be_near_ends_when_it_is_to_stop(clock: FakeClock) -> None:
     clock.on_sleep = stopping.set
     Schedule(100.0, clock).wait_until_near(stopping, 0.01)
     assert clock.time < 101.0
+
+
+def test_a_clock_that_jumps_over_a_tick_while_it_is_near_misses_none(clock: FakeClock) -> None:
+    """As simulated time does."""
+    schedule = Schedule(PERIOD, clock)
+    clock.lateness = 0.75 * PERIOD
+    schedule.wait_until_near(threading.Event(), 0.03125)
+    tick = next_tick(schedule)
+    assert (tick.stamp, tick.missed) == (EPOCH + 100.0 + PERIOD, 0)
+    assert tick.late > 0

@@ -88,6 +88,8 @@ def test_chunks_are_degraded_then_withheld_as_an_input_grows_old_and_come_back_b
     stream: str, complaint: str, soft: float, hard: float, listener: Listener
 ) -> None:
     with fed(listener) as (feed, chunks):
+        # Longer than the middleware takes to repair what it lost while the nodes met.
+        listener.spin_until(lambda: len(chunks) > 35, repeat=feed)
         first = len(chunks)
         feed.stopped.add(stream)
         report = held(listener, feed, complaint)

@@ -6,15 +6,25 @@ import numpy as np
 import pytest
 
 from vla_inference_ros.model.interface import View
-from vla_inference_ros.model.unchanged import UnchangedPicture
+from vla_inference_ros.model.unchanged import Age, UnchangedPicture
 
 Picture = bytes | np.ndarray
 
 
-def since(*course: tuple[float, Picture]) -> list[float]:
+def ages(*course: tuple[float, Picture]) -> list[Age]:
     """What is said of each of these (stamp, picture), in this order."""
     unchanged = UnchangedPicture()
-    return [unchanged.since(View("View1", stamp, picture)) for stamp, picture in course]
+    return [unchanged.age(View("View1", stamp, picture)) for stamp, picture in course]
+
+
+def since(*course: tuple[float, Picture]) -> list[float]:
+    """The earliest times that they may be of."""
+    return [age.earliest for age in ages(*course)]
+
+
+def test_the_first_of_equal_pictures_is_remembered() -> None:
+    course = [(0.5, b"a"), (1.0, b"b"), (2.0, b"b"), (3.0, b"b"), (4.0, b"c")]
+    assert [age.first for age in ages(*course)] == [0.5, 1.0, 1.0, 1.0, 4.0]
 
 
 def test_pictures_that_differ_are_as_old_as_they_are() -> None:
@@ -84,5 +94,5 @@ def test_time_that_was_set_back_starts_over() -> None:
 
 def test_each_view_has_its_own() -> None:
     first, second = UnchangedPicture(), UnchangedPicture()
-    assert first.since(View("View1", 1.0, b"a")) == 1.0
-    assert second.since(View("View2", 2.0, b"a")) == 2.0
+    assert first.age(View("View1", 1.0, b"a")).earliest == 1.0
+    assert second.age(View("View2", 2.0, b"a")).earliest == 2.0

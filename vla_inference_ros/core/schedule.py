@@ -112,13 +112,14 @@ class Schedule:
         be done ahead, so that the tick itself takes always about as long. Should that outlast the
         tick, the next ``wait`` gives it all the same, late.
         """
-        while not stopping.is_set():
-            now = self._clock.now()
-            left = self._due(self._index + 1) - lead - now
-            if left <= 0 or left > 2 * self.period:  # the clock was set back: `wait` sees to it
-                self._is_near = -lead < left <= 0
+        now, due = self._clock.now(), self._due(self._index + 1)
+        self._is_near = now < due
+        while now < due - lead and not stopping.is_set():
+            if due - now > 2 * self.period:  # the clock was set back: `wait` sees to it
+                self._is_near = False
                 return
-            self._clock.sleep_until(now + min(left, _SLICE))
+            self._clock.sleep_until(min(due - lead, now + _SLICE))
+            now = self._clock.now()
 
     def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""

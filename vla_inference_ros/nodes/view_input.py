@@ -102,11 +102,11 @@ class ViewInput:
 
     def _aged(self, view: View) -> View:
         """The view; of a camera that repeats itself, as old as it may be if that is wanted."""
-        since = self._unchanged.since(view)
-        if view.stamp - since > self._frozen_after:
+        age = self._unchanged.age(view)
+        if view.stamp - age.first > self._frozen_after:
             self._stream.problem(
                 "frozen",
-                f"pictures are byte for byte the same for {view.stamp - since:.1f} s: has the "
+                f"pictures are byte for byte the same for {view.stamp - age.first:.1f} s: has the "
                 "camera frozen? Parameter 'unchanged_pictures' says what to do about it",
             )
-        return replace(view, stamp=since) if self._frozen_is_stale else view
+        return replace(view, stamp=age.earliest) if self._frozen_is_stale else view
