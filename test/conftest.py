@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from certificates import Certificate, certificate
 
 _DOMAINS = range(1, 102)  # those whose ports lie below Linux's range of ephemeral ports
 
@@ -44,3 +45,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether the long tests run in full length."""
     return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Certificate:
+    return certificate(tmp_path, "server")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Certificate:
+    return certificate(tmp_path, "client")

@@ -30,16 +30,6 @@ OUTCOMES = (
 )
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Certificate:
-    return certificate(tmp_path, "server")
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Certificate:
-    return certificate(tmp_path, "client")
-
-
 @contextmanager
 def receiver(keys: ServerKeys) -> Iterator[tuple[zmq.Socket[bytes], int]]:
     """An encrypted PULL socket, and its port."""

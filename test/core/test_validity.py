@@ -289,16 +289,6 @@ def test_judging_leaves_the_features_reasons_as_they_are() -> None:
 
 
 def test_inputs_grow_older() -> None:
-    inputs = Inputs(
-        features_age=0.5,
-        reuse_index=1,
-        reuse_limit=4,
-        sensor_age=0.02,
-        sensor_clock_known=True,
-        samples=65,
-        window=65,
-        robot_age=None,
-    )
-    later = inputs.after(0.25)
+    later = replace(GOOD, reuse_index=1, sensor_age=0.02, robot_age=None).after(0.25)
     assert (later.features_age, later.sensor_age, later.robot_age) == (0.75, 0.27, None)
     assert (later.reuse_index, later.samples) == (1, 65)

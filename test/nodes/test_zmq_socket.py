@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import rclpy
 import zmq
-from certificates import Certificate, certificate
+from certificates import Certificate
+from harness import free_port
 from rclpy.node import Node
 
 from vla_inference_ros.core.curve import (
@@ -42,19 +43,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        return int(reserved.getsockname()[1])
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Certificate:
-    return certificate(tmp_path, "server")
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Certificate:
-    return certificate(tmp_path, "client")
+    return free_port(socket.SOCK_STREAM)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vla_inference_ros.core.sender_clock import Observation, SenderClock
+from vla_inference_ros.core.sender_clock import Observation, SenderClock, joined
 
 __all__ = ["CALIBRATION_PACKETS", "CLOCK_MODES", "ClockReading", "HostClock", "Observation"]
 
@@ -101,7 +101,7 @@ class HostClock:
             observation = Observation(self._receive_offset, "")
         else:
             observation = self._calibrate(newest, sent, received, steady)
-        return Observation(observation.offset, _joined(own_step, observation.notice))
+        return Observation(observation.offset, joined(own_step, observation.notice))
 
     def read(self) -> ClockReading:
         """The present state, at the time of the last packet."""
@@ -156,7 +156,7 @@ class HostClock:
         if was_calibrated or not self._sender.calibrated:
             return observation
         learnt = f"clock offset {observation.offset:+.6f} s, learnt from {self._packets} packets"
-        return Observation(observation.offset, _joined(observation.notice, learnt))
+        return Observation(observation.offset, joined(observation.notice, learnt))
 
     def _start_over(self, *, has_send_times: bool) -> None:
         self._steps += self._sender.steps
@@ -168,10 +168,10 @@ class HostClock:
         observation = self._sender.observe(newest, received, steady)
         if self._sender.suspecting:
             return observation
-        notice = _joined(observation.notice, self._decide_trust(steady))
+        notice = joined(observation.notice, self._decide_trust(steady))
         if not self._trusted:
             return Observation(observation.offset, notice)
-        return Observation(0.0, _joined(notice, self._trust(newest, received).notice))
+        return Observation(0.0, joined(notice, self._trust(newest, received).notice))
 
     def _decide_trust(self, steady: float) -> str:
         steps, calibrated = self._all_steps(), self._sender.calibrated
@@ -196,7 +196,3 @@ class HostClock:
 
 def _bounded(time: float) -> float:
     return max(-_FAR, min(_FAR, time))
-
-
-def _joined(*notices: str) -> str:
-    return "; ".join(filter(None, notices))

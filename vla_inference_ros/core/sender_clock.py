@@ -121,7 +121,7 @@ class SenderClock:
         self._newest_sent = max(self._newest_sent, sent)
         if self._is_late_after_silence(self._envelope, packet):
             late = self._tell_of_lateness(self._envelope, packet)
-            notice = "; ".join(filter(None, (notice, late)))
+            notice = joined(notice, late)
         else:
             self._late_since, self._told_late = None, False
             self._taught = steady_time
@@ -205,6 +205,11 @@ class SenderClock:
         if gap > _SILENCE:
             tolerance += _SILENCE_TOLERANCE + _SILENCE_DRIFT * gap
         return tolerance + _jitter(envelope)
+
+
+def joined(*notices: str) -> str:
+    """Notices in one; "" if there is nothing to say."""
+    return "; ".join(filter(None, notices))
 
 
 def _jitter(envelope: Envelope) -> float:
