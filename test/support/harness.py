@@ -56,10 +56,10 @@ class NodeProcess:
         """The lines that contain a text."""
         return [line for line in self.lines if text in line]
 
-    def wait_until_said(self, text: str) -> None:
-        """Wait for a line that contains a text."""
+    def wait_until_said(self, text: str, times: int = 1) -> None:
+        """Wait for so many lines that contain a text."""
         deadline = time.monotonic() + TIMEOUT
-        while not self.said(text):
+        while len(self.said(text)) < times:
             assert self.process.poll() is None, f"{self.name} has ended: {self.lines}"
             assert time.monotonic() < deadline, f"{self.name} has not said {text!r}: {self.lines}"
             time.sleep(0.01)
@@ -139,6 +139,7 @@ class Listener:
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._heard: dict[str, list[Any]] = {}
+        self._subscriptions: dict[str, Any] = {}
         self._publishers: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -148,9 +149,10 @@ class Listener:
     def listen(self, message_type: type, topic: str) -> list[Any]:
         """The messages of a topic from now on: the list grows while the listener spins."""
         if topic not in self._heard:
-            self._node.create_subscription(
+            self._subscriptions[topic] = self._node.create_subscription(
                 message_type, topic, lambda message: self._heard[topic].append(message), _DEPTH
             )
+        _discard_what_has_come(self._subscriptions[topic])
         self._heard[topic] = []
         return self._heard[topic]
 
@@ -236,6 +238,13 @@ class Listener:
 
         self.spin_until(found, repeat)
         return found()[0]
+
+
+def _discard_what_has_come(subscription: Any) -> None:
+    """Drop what nodes of earlier tests have sent and nobody has taken yet."""
+    with subscription.handle:  # keeps it alive meanwhile
+        while subscription.handle.take_message(subscription.msg_type, subscription.raw):
+            pass
 
 
 class SimulatedTime:
