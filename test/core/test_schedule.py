@@ -354,10 +354,11 @@ def test_without_a_clock_it_is_the_steady_one() -> None:
 def test_what_can_be_done_ahead_has_its_time_before_each_tick(clock: FakeClock) -> None:
     schedule, stopping = Schedule(PERIOD, clock), threading.Event()
     for tick in range(1, 4):
-        schedule.wait_until_near(stopping, 0.03125)
+        stamp = EPOCH + 100.0 + tick * PERIOD
+        assert schedule.wait_until_near(stopping, 0.03125) == stamp
         assert clock.time == 100.0 + tick * PERIOD - 0.03125
         clock.time += 0.015625  # what is done ahead
-        assert next_tick(schedule) == Tick(EPOCH + 100.0 + tick * PERIOD, 0)
+        assert next_tick(schedule) == Tick(stamp, 0)
 
 
 def test_near_a_tick_nothing_is_waited_for(clock: FakeClock) -> None:

@@ -11,7 +11,7 @@ from vla_inference_ros.core.validity import Inputs, Verdict
 from vla_inference_ros.core.window import WindowSnapshot
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS, ActionSteps
 from vla_inference_ros.msg import ActionChunk, RobotState, VLFeatures
-from vla_inference_ros.nodes.chunk import action_chunk
+from vla_inference_ros.nodes.chunk import draft_chunk, put_steps
 from vla_inference_ros.nodes.expert_inputs import Features
 
 NOW = 1_700_000_000.25
@@ -58,7 +58,8 @@ DEGRADED = Verdict("", ["sensor window not full: 62/65 samples", "late"], 4)
 
 def chunk(inputs: Inputs = INPUTS, verdict: Verdict = DEGRADED) -> ActionChunk:
     """As a subscriber gets it."""
-    made = action_chunk(STEPS, FEATURES, WINDOW, inputs=inputs, verdict=verdict, stamp=NOW)
+    made = draft_chunk(FEATURES, WINDOW, inputs=inputs, verdict=verdict, stamp=NOW)
+    put_steps(made, STEPS)
     return deserialize_message(serialize_message(made), ActionChunk)
 
 

@@ -107,19 +107,20 @@ class Schedule:
                 self._index = self._passed(now) + 1
         return None
 
-    def wait_until_near(self, stopping: threading.Event, lead: float) -> None:
+    def wait_until_near(self, stopping: threading.Event, lead: float) -> float:
         """Wait until ``lead`` [s] before the next tick, or until ``stopping`` is set: for what can
         be done ahead, so that the tick itself takes always about as long. Should that outlast the
-        tick, the next ``wait`` gives it all the same, late.
+        tick, the next ``wait`` gives it all the same, late. Returns the tick's stamp [Unix s].
         """
         now, due = self._clock.now(), self._due(self._index + 1)
         self._is_near = now < due
         while now < due - lead and not stopping.is_set():
             if due - now > 2 * self.period:  # the clock was set back: `wait` sees to it
                 self._is_near = False
-                return
+                break
             self._clock.sleep_until(min(due - lead, now + _SLICE))
             now = self._clock.now()
+        return self._clock.to_unix(due)
 
     def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""

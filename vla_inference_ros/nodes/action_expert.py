@@ -26,7 +26,7 @@ from vla_inference_ros.model.load import load_action_model
 from vla_inference_ros.msg import ActionChunk
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
-from vla_inference_ros.nodes.chunk import action_chunk
+from vla_inference_ros.nodes.chunk import Draft, draft_chunk, put_steps
 from vla_inference_ros.nodes.expert_inputs import ExpertInputs
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import parameter
@@ -34,7 +34,7 @@ from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
 
 _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
-_READ_AHEAD = 0.006  # of a tick; more than reading takes [s]
+_AHEAD = 0.006  # of a tick; more than reading the inputs and judging them takes [s]
 _LATE_TICK = 0.005  # a tick that is noticed later is a missed deadline [s]
 _LONG_PUBLISHING = 0.005  # [s]
 _DEFAULTS = Budgets()
@@ -168,7 +168,8 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._stage.hold = ""
         schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
         self.reports_itself = True
-        while (tick := self._next_tick(schedule, stopping, self._model)) is not None:
+        while (due := self._next_tick(schedule, stopping, self._model)) is not None:
+            tick, draft = due
             self._note_lateness(tick.late)
             if tick.missed:
                 self._stage.problem(
@@ -177,52 +178,62 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
                     f"{schedule.period:.3f} s or the machine was busy",
                     tick.missed,
                 )
-            self._act(tick, self._model)
+            self._act(draft, self._model, tick.late)
             self._report_after_tick()
         self.reports_itself = False
 
     def _next_tick(
         self, schedule: Schedule, stopping: threading.Event, model: ActionModel
-    ) -> Tick | None:
-        """The next tick, shortly before which the inputs are read: how many have come varies, and
-        with it when the chunk would be ready.
+    ) -> tuple[Tick, Draft] | None:
+        """The next tick, shortly before which all is done that can be: how long that takes varies,
+        and with it when the chunk would be ready.
         """
-        schedule.wait_until_near(stopping, _READ_AHEAD)
+        stamp = schedule.wait_until_near(stopping, _AHEAD)
         self._inputs.read(model.feature_size)
-        return schedule.wait(stopping)
+        draft = self._draft(stamp, model)
+        tick = schedule.wait(stopping)
+        if tick is None:
+            return None
+        if abs(tick.stamp - stamp) > 0.5 * schedule.period:  # another one, ticks were missed
+            draft = self._draft(tick.stamp, model)
+        return tick, draft
 
-    def _act(self, tick: Tick, model: ActionModel) -> None:
-        started = time.monotonic()
-        window = self._inputs.window.snapshot()
-        inputs = self._inputs.judged_at(tick.stamp, window, self.config.vl_reuse)
+    def _draft(self, stamp: float, model: ActionModel) -> Draft:
+        features, window = self._inputs.features, self._inputs.window.snapshot()
+        inputs = self._inputs.judged_at(stamp, window, self.config.vl_reuse)
         verdict = self._judge(inputs)
-        self._stage.fill, self._stage.ready = window.samples, not verdict.hold
-        self._say_hold(verdict.hold)
-        features = self._inputs.features
-        if verdict.hold or features is None:
-            self._say_wait(window, verdict.hold)
-            return
-        steps = model.act(features.values, window.values)
-        if not np.isfinite(steps.actions).all():
-            self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
-            return
-        if hold := self._judge(inputs.after(tick.late + time.monotonic() - started)).hold:
-            self._stage.problem("late step", f"the step took so long that meanwhile {hold}")
-            return
-        self._chunk_id += 1
-        chunk = action_chunk(
-            steps, features, window, inputs=inputs, verdict=verdict, stamp=tick.stamp
-        )
-        chunk.chunk_id = self._chunk_id
+        if features is None or verdict.hold:
+            return Draft(stamp, features, window, inputs, verdict, None)
+        chunk = draft_chunk(features, window, inputs=inputs, verdict=verdict, stamp=stamp)
         chunk.step_dt = 1.0 / self.config.action_rate
         chunk.sensor_fill = self.config.sensor_fill
         chunk.model_id = model.model_id
         chunk.robot_state = self._inputs.robot_state
+        return Draft(stamp, features, window, inputs, verdict, chunk)
+
+    def _act(self, draft: Draft, model: ActionModel, late: float) -> None:
+        started = time.monotonic()
+        hold, chunk = draft.verdict.hold, draft.chunk
+        self._stage.fill, self._stage.ready = draft.window.samples, not hold
+        self._say_hold(hold)
+        if chunk is None or draft.features is None:
+            self._say_wait(draft.window, hold)
+            return
+        steps = model.act(draft.features.values, draft.window.values)
+        if not np.isfinite(steps.actions).all():
+            self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
+            return
+        if hold := self._judge(draft.inputs.after(late + time.monotonic() - started)).hold:
+            self._stage.problem("late step", f"the step took so long that meanwhile {hold}")
+            return
+        self._chunk_id += 1
+        chunk.chunk_id = self._chunk_id
+        put_steps(chunk, steps)
         computed = time.monotonic()
         chunk.inference_time = computed - started
         self._chunks.publish(chunk)
         self._inputs.count_use()
-        self._stage.accept(tick.stamp)
+        self._stage.accept(draft.stamp)
         self._note_publishing(time.monotonic() - computed)
         self._note_expert(computed - started)
         self._note_features_age(chunk.features_age)

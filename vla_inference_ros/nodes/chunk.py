@@ -1,8 +1,9 @@
-"""Makes the action chunk's message: the steps, and all that they were computed from."""
+"""Makes the action chunk's message: all that its steps are computed from, then the steps."""
 
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.validity import Inputs, Verdict
@@ -12,8 +13,23 @@ from vla_inference_ros.msg import ActionChunk
 from vla_inference_ros.nodes.expert_inputs import Features
 
 
-def action_chunk(
-    steps: ActionSteps,
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """What a chunk is to be computed from, and whether it may be; ready before its tick.
+
+    ``chunk`` has all but the steps, the chunk's number and the time that they took; None if there
+    are no features or ``verdict`` holds it back.
+    """
+
+    stamp: float
+    features: Features | None
+    window: WindowSnapshot
+    inputs: Inputs
+    verdict: Verdict
+    chunk: ActionChunk | None
+
+
+def draft_chunk(
     features: Features,
     window: WindowSnapshot,
     *,
@@ -21,15 +37,12 @@ def action_chunk(
     verdict: Verdict,
     stamp: float,
 ) -> ActionChunk:
-    """The chunk for the instant ``stamp`` [Unix s]; ids, rate, model and robot state are left."""
-    horizon, action_dim = steps.actions.shape
+    """The chunk for the instant ``stamp`` [Unix s], without its steps; ids, rate, model and robot
+    state are left, too.
+    """
     return ActionChunk(
         header=header(stamp),
-        horizon=horizon,
-        action_dim=action_dim,
         action_names=list(ACTION_NAMES),
-        actions=array("f", steps.actions.tobytes()),
-        delta=array("f", steps.delta.tobytes()),
         vl_update_id=features.message.update_id,
         vl_reuse_index=inputs.reuse_index,
         vl_reuse_limit=inputs.reuse_limit,
@@ -54,6 +67,13 @@ def action_chunk(
         valid_steps=verdict.valid_steps,
         reasons=verdict.reasons,
     )
+
+
+def put_steps(chunk: ActionChunk, steps: ActionSteps) -> None:
+    """Complete a draft by what the model has made of it."""
+    chunk.horizon, chunk.action_dim = steps.actions.shape
+    chunk.actions = array("f", steps.actions.tobytes())
+    chunk.delta = array("f", steps.delta.tobytes())
 
 
 def _or_none(age: float | None) -> float:

@@ -88,8 +88,11 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         state = convert.robot_state(packet, offset, self.config.base_frame)
         state.clock_uncertainty = clock.uncertainty
         self._state.publish(state)
-        self._joints.publish(convert.joint_state(state, self.config.joint_names))
-        self._pose.publish(convert.pose(state))
+        # To make these two takes as long as all the rest, and often nobody listens.
+        if self._joints.get_subscription_count():
+            self._joints.publish(convert.joint_state(state, self.config.joint_names))
+        if self._pose.get_subscription_count():
+            self._pose.publish(convert.pose(state))
         self._robot.accept(packet.origin_time + offset)
         self._note_wire(time.time() - received)
 
