@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from expert_topics import Inputs
-from harness import Listener, Parameter, SimulatedTime, failed_start, running
+from harness import LATCHED, Listener, Parameter, SimulatedTime, failed_start, running
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import SENSOR_RATE
@@ -166,7 +166,7 @@ def test_a_restarted_vlm_counts_from_one_and_so_do_the_uses(listener: Listener) 
 
 
 def test_the_monitor_tells_of_a_hold_at_once_with_its_reason(listener: Listener) -> None:
-    statuses = listener.listen(InferenceStatus, "/vla/status")
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
     with running("monitor", status_period=3600.0), fed(listener) as (feed, _):
         listener.spin_until(
             lambda: statuses and statuses[-1].state == InferenceStatus.OK, repeat=feed

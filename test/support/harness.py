@@ -17,7 +17,7 @@ from typing import Any
 import rclpy
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
 
 from vla_inference_ros.convert import time_message
@@ -28,6 +28,7 @@ TIMEOUT = 30.0  # until what should come about at once has failed to [s]; a busy
 _EVERY = 0.05  # between two calls of what a test repeats while it waits [s]
 _ASK_AGAIN = 1.0  # a service that has not answered for so long [s]
 _DEPTH = QoSProfile(depth=1000)  # reliable; nothing is lost while a test does not spin
+LATCHED = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 Parameter = bool | int | float | str | list[str]
 
@@ -146,11 +147,14 @@ class Listener:
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def listen(self, message_type: type, topic: str) -> list[Any]:
-        """The messages of a topic from now on: the list grows while the listener spins."""
+    def listen(self, message_type: type, topic: str, profile: QoSProfile = _DEPTH) -> list[Any]:
+        """The messages of a topic from now on: the list grows while the listener spins.
+
+        With LATCHED none is missed of a node that keeps its last one and starts from now on.
+        """
         if topic not in self._heard:
             self._subscriptions[topic] = self._node.create_subscription(
-                message_type, topic, lambda message: self._heard[topic].append(message), _DEPTH
+                message_type, topic, lambda message: self._heard[topic].append(message), profile
             )
         _discard_what_has_come(self._subscriptions[topic])
         self._heard[topic] = []

@@ -55,7 +55,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._diagnostics = Diagnostics()
         self._state: tuple[State, str] = (State.WAIT, "")
         self._status = self.create_publisher(InferenceStatus, "/vla/status", qos.STATUS)
-        self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self.create_subscription(VLFeatures, "/vla/features", self._see_features, qos.FEATURES)
         self.create_subscription(ActionChunk, "/vla/actions", self._see_chunk, qos.ACTIONS)
         self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())

@@ -18,9 +18,9 @@ SENSOR = _reliable(100)  # more than a window, however few samples a datagram ho
 FEATURES = _reliable(5)
 ACTIONS = _reliable(10)
 REPORTS = _reliable(50)
-STATUS = _reliable(10)
-# Kept for nodes that start later.
-INSTRUCTION = QoSProfile(
+DIAGNOSTICS = _reliable(10)
+# The last message is kept for nodes that start later.
+INSTRUCTION = STATUS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 
