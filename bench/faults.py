@@ -3,7 +3,8 @@
 The launched nodes, with the stub for a model, get the rig's full rate on real sockets through the
 fault injector's proxies. For each fault: what it was answered with, how many action chunks came
 and were withheld while it was on, how many were wrong (``truth`` says what that is; must be 0),
-and how long after its end it took until chunks were OK again, for at least a second. The VLM's
+and how long after its end it took until chunks were OK again, for at least a second; a delay ends
+with the last packet that it has held back. The VLM's
 ``unchanged_pictures`` is ``stale`` throughout: its default only warns of a frozen camera that goes
 on stamping. Exit status 1 if a chunk was wrong or a recovery too slow.
 
@@ -174,9 +175,12 @@ class Sweep:
         begin = self._set(case.faults, {})
         time.sleep(duration)
         end = self._set({}, case.faults)
-        settled = end + _settling_time(case.faults.values())
-        while (recovery := recovery_time(self._flow(), end)) is None or time.time() < settled:
-            if time.time() - end > _GIVE_UP:
+        last_effect = end + max((each.delay for each in case.faults.values()), default=0.0)
+        settled = last_effect + _settling_time(case.faults.values())
+        while (
+            recovery := recovery_time(self._flow(), last_effect)
+        ) is None or time.time() < settled:
+            if time.time() - last_effect > _GIVE_UP:
                 break
             time.sleep(0.1)
         time.sleep(_SETTLE)
@@ -224,8 +228,8 @@ class Sweep:
 
 
 def _settling_time(faults: Iterable[Faults]) -> float:
-    """How long after its end a fault can still do something that is its own [s]."""
-    return max((each.delay + _CLOCKS_SETTLE * _upsets_clock(each) for each in faults), default=0.0)
+    """How long after its last packet a fault can still do something that is its own [s]."""
+    return _CLOCKS_SETTLE * any(map(_upsets_clock, faults))
 
 
 def _upsets_clock(faults: Faults) -> bool:

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from fake_clock import EPOCH, PERIOD, FakeClock, next_tick
 
 from vla_inference_ros.core.schedule import Schedule, SteadyClock, Tick
-
-PERIOD = 0.125  # exact in binary
-EPOCH = 1.7e9
-
-
-class FakeClock:
-    """``lateness`` is how long after its deadline each sleep ends."""
-
-    def __init__(self, time: float = 100.0) -> None:
-        self.time = time
-        self.lateness = 0.0
-        self.longest_sleep = 0.0
-        self.on_sleep: Callable[[], None] = lambda: None
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep_until(self, deadline: float) -> None:
-        assert deadline > self.time
-        self.longest_sleep = max(self.longest_sleep, deadline - self.time)
-        self.time = deadline + self.lateness
-        self.on_sleep()
-
-    def to_unix(self, instant: float) -> float:
-        return instant + EPOCH
 
 
 @pytest.fixture
@@ -47,12 +21,6 @@ def clock() -> FakeClock:
 def catch_up(request: pytest.FixtureRequest) -> bool:
     """Both kinds of schedule, for what they have in common."""
     return bool(request.param)
-
-
-def next_tick(schedule: Schedule) -> Tick:
-    tick = schedule.wait(threading.Event())
-    assert tick is not None
-    return tick
 
 
 def test_ticks_lie_on_multiples_of_the_period(clock: FakeClock) -> None:
@@ -225,89 +193,6 @@ def test_simulated_time_that_starts_late_misses_no_ticks(catch_up: bool, phase: 
     assert next_tick(schedule) == Tick(EPOCH + 1e9 + phase + 2 * PERIOD, 0)
 
 
-# --- catching up
-
-
-@pytest.mark.parametrize(
-    ("periods", "missed", "late"),
-    [(1.0, 0, 0.0), (1.25, 0, 0.25), (1.75, 0, 0.75), (2.25, 1, 0.25), (100.5, 99, 0.5)],
-)
-@pytest.mark.parametrize("phase", [0.0, PERIOD / 2])
-def test_a_late_user_gets_the_newest_tick_at_once(
-    clock: FakeClock, periods: float, missed: int, late: float, phase: float
-) -> None:
-    schedule = Schedule(PERIOD, clock, phase=phase, catch_up=True)
-    before = next_tick(schedule)
-    assert (before.missed, before.late) == (0, 0.0)
-    clock.time += periods * PERIOD
-    clock.on_sleep = lambda: pytest.fail("slept")
-    newest = before.stamp + int(periods) * PERIOD
-    assert next_tick(schedule) == Tick(newest, missed, late * PERIOD)
-    clock.on_sleep = lambda: None
-    assert next_tick(schedule) == Tick(newest + PERIOD, 0)
-
-
-def test_catching_up_goes_on_from_a_clock_set_back_while_it_waits(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock, catch_up=True)
-
-    def start_over() -> None:
-        clock.time = 10.0
-        clock.on_sleep = lambda: None
-
-    next_tick(schedule)
-    clock.on_sleep = start_over
-    assert next_tick(schedule) == Tick(EPOCH + 10.0 + PERIOD, 0)
-    clock.time += 1.5 * PERIOD
-    assert next_tick(schedule) == Tick(EPOCH + 10.0 + 2 * PERIOD, 0, 0.5 * PERIOD)
-
-
-def test_catching_up_waits_for_ticks_that_have_not_come(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock, catch_up=True)
-    for number in range(1, 20):
-        assert next_tick(schedule) == Tick(EPOCH + 100.0 + number * PERIOD, 0)
-        clock.time += 0.99 * PERIOD
-
-
-def test_catching_up_gives_no_tick_twice_and_loses_none_uncounted(clock: FakeClock) -> None:
-    source = random.Random(3)
-    schedule = Schedule(PERIOD, clock, catch_up=True)
-    ticks = []
-    for _ in range(2000):
-        ticks.append(next_tick(schedule))
-        assert 0.0 <= ticks[-1].late < PERIOD
-        assert ticks[-1].late == clock.time - (ticks[-1].stamp - EPOCH)
-        clock.time += source.choice([0.0, 0.3, 1.0, 1.2, 1.9, 2.3, 7.1]) * PERIOD
-    for before, after in pairwise(ticks):
-        assert after.stamp - before.stamp == (after.missed + 1) * PERIOD > 0
-
-
-@pytest.mark.parametrize("period", [0.1, 0.4, 1 / 3])
-def test_catching_up_repeats_no_tick_of_a_period_that_is_not_exact_in_binary(
-    clock: FakeClock, period: float
-) -> None:
-    for start in (0.1, 12_345.6, 1.7e9):
-        clock.time = start
-        schedule = Schedule(period, clock, phase=0.05, catch_up=True)
-        stamps = []
-        for number in range(500):
-            stamps.append(next_tick(schedule).stamp)
-            clock.time = clock.time + number % 3 * period  # as good as at another tick
-        assert min(after - before for before, after in pairwise(stamps)) > 0.999 * period
-
-
-def test_a_user_that_is_always_a_little_slow_loses_only_the_excess(clock: FakeClock) -> None:
-    caught = {}
-    for catch_up in (False, True):
-        clock.time = 100.0
-        schedule = Schedule(PERIOD, clock, catch_up=catch_up)
-        caught[catch_up] = 0
-        while clock.time < 100.0 + 120 * PERIOD:
-            next_tick(schedule)
-            caught[catch_up] += 1
-            clock.time += 1.25 * PERIOD
-    assert caught == {False: 60, True: 96}
-
-
 def test_stop_ends_a_long_wait_within_a_slice(clock: FakeClock) -> None:
     schedule, stopping = Schedule(3600.0, clock), threading.Event()
     sleeps = []
@@ -349,66 +234,3 @@ def test_the_steady_clock_is_monotonic_and_knows_the_time_of_day() -> None:
 def test_without_a_clock_it_is_the_steady_one() -> None:
     tick = next_tick(Schedule(0.01))
     assert tick.stamp == pytest.approx(time.time(), abs=1.0)
-
-
-def test_what_can_be_done_ahead_has_its_time_before_each_tick(clock: FakeClock) -> None:
-    schedule, stopping = Schedule(PERIOD, clock), threading.Event()
-    for tick in range(1, 4):
-        stamp = EPOCH + 100.0 + tick * PERIOD
-        assert schedule.wait_until_near(stopping, 0.03125) == stamp
-        assert clock.time == 100.0 + tick * PERIOD - 0.03125
-        clock.time += 0.015625  # what is done ahead
-        assert next_tick(schedule) == Tick(stamp, 0)
-
-
-def test_near_a_tick_nothing_is_waited_for(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
-    clock.time += PERIOD - 0.01
-    schedule.wait_until_near(threading.Event(), 0.03125)
-    assert clock.time == 100.0 + PERIOD - 0.01
-
-
-def test_a_tick_that_what_is_done_ahead_outlasts_is_late_and_not_missed(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
-    for tick in range(1, 3):
-        schedule.wait_until_near(threading.Event(), 0.03125)
-        clock.time += 0.046875
-        assert next_tick(schedule) == Tick(EPOCH + 100.0 + tick * PERIOD, 0, 0.015625)
-
-
-def test_a_tick_that_had_passed_before_is_missed_all_the_same(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
-    clock.time += 1.25 * PERIOD
-    schedule.wait_until_near(threading.Event(), 0.03125)
-    assert next_tick(schedule) == Tick(EPOCH + 100.0 + 2 * PERIOD, 1)
-
-
-def test_a_tick_that_has_passed_is_near(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
-    clock.time += 1.5 * PERIOD  # as simulated time does
-    schedule.wait_until_near(threading.Event(), 0.01)
-    assert clock.time == 100.0 + 1.5 * PERIOD
-
-
-def test_a_clock_that_is_set_back_is_not_waited_for(clock: FakeClock) -> None:
-    schedule = Schedule(PERIOD, clock)
-    clock.time -= 50.0
-    schedule.wait_until_near(threading.Event(), 0.01)
-    assert clock.time == 50.0
-
-
-def test_waiting_to_be_near_ends_when_it_is_to_stop(clock: FakeClock) -> None:
-    stopping = threading.Event()
-    clock.on_sleep = stopping.set
-    Schedule(100.0, clock).wait_until_near(stopping, 0.01)
-    assert clock.time < 101.0
-
-
-def test_a_clock_that_jumps_over_a_tick_while_it_is_near_misses_none(clock: FakeClock) -> None:
-    """As simulated time does."""
-    schedule = Schedule(PERIOD, clock)
-    clock.lateness = 0.75 * PERIOD
-    schedule.wait_until_near(threading.Event(), 0.03125)
-    tick = next_tick(schedule)
-    assert (tick.stamp, tick.missed) == (EPOCH + 100.0 + PERIOD, 0)
-    assert tick.late > 0
