@@ -26,5 +26,10 @@ setup(
     packages=[],
     cmake_source_dir=".",
     cmake_args=[f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF"],
-    entry_points={"console_scripts": ["vla-launch = vla_inference_ros.launcher:main"]},
+    entry_points={
+        "console_scripts": [
+            "vla-launch = vla_inference_ros.launcher:main",
+            "vla-recover = vla_inference_ros.recording.recover:main",
+        ]
+    },
 )

@@ -23,7 +23,7 @@ from vla_inference_ros import graph
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "install", "log", "*.egg-info", ".*_cache", "__pycache__")
-EXECUTABLES = {*graph.NODES, *graph.SIM_NODES, graph.FAULT_NODE, "vla-launch"}
+EXECUTABLES = {*graph.ALL_NODES, "vla-launch", "vla-recover"}
 # Modules whose packages are called otherwise: by rosdep, by pip.
 NAMES = {
     "cv2": ("python3-opencv", "opencv-python-headless"),

@@ -68,7 +68,7 @@ def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
 def test_an_argument_goes_to_a_parameter_and_has_its_default(
     argument: graph.Argument, node: str, parameter: str
 ) -> None:
-    assert node in (*NODES, *SIM_NODES, FAULT_NODE)
+    assert node in graph.ALL_NODES
     default = dataclasses.asdict(config_of(node))[parameter]
     value = argument.value(argument.default)
     assert (value, type(value)) == (default, type(default))
@@ -81,7 +81,7 @@ def test_launch_files_are_installed_and_set_known_arguments(file: str) -> None:
 
 
 def test_every_node_is_an_installed_executable() -> None:
-    for node in (*NODES, *SIM_NODES, FAULT_NODE):
+    for node in graph.ALL_NODES:
         assert (graph.prefix() / "lib" / graph.PACKAGE / node).is_file()
 
 
@@ -199,10 +199,11 @@ def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
             build({"params_file": str(missing)})
 
 
-def test_save_data_is_refused_with_a_way_out() -> None:
-    with pytest.raises(ArgumentError, match=r"save_data:=true: .*ros2 bag record"):
-        build({"save_data": "true"})
-    assert parameters(build({"save_data": "false"})) == {}
+def test_save_data_adds_the_recorder(tmp_path: Path) -> None:
+    built = build({"save_data": "true", "output_dir": str(tmp_path)})
+    assert [node.name for node in built.nodes] == [*NODES, "recorder"]
+    assert parameters(built) == {"recorder": {"output_dir": str(tmp_path)}}
+    assert "recorder" not in [node.name for node in build({"output_dir": str(tmp_path)}).nodes]
 
 
 def test_launching_imports_no_ros_and_no_model() -> None:

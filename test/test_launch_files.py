@@ -79,7 +79,7 @@ def test_a_node_that_dies_ends_all_with_status_1(quick: list[str]) -> None:
     assert "camera_bridge-3 died with exit code 1" in output
 
 
-@pytest.mark.parametrize("argument", ["vl_reuse:=abc", "save_data:=true"])
+@pytest.mark.parametrize("argument", ["vl_reuse:=abc", "faults:=true"])
 def test_a_wrong_argument_is_explained_and_nothing_started(argument: str) -> None:
     status, output = run("async.launch.py", argument)
     assert status == 1

@@ -106,7 +106,7 @@ def test_help_names_the_files() -> None:
             ["demo.launch.py", "params_file:=/none"],
             "argument params_file:=/none: there is no such file",
         ),
-        (["demo.launch.py", "save_data:=true"], "argument save_data:=true: "),
+        (["async.launch.py", "faults:=true"], "argument faults:=true needs sim:=true: "),
     ],
 )
 def test_a_wrong_command_line_is_explained_and_nothing_started(

@@ -39,7 +39,7 @@ def test_launch_arguments() -> None:
     assert rows(section("Launch arguments")) == expected
 
 
-@pytest.mark.parametrize("node", [*sorted(graph.NODES), *graph.SIM_NODES, graph.FAULT_NODE])
+@pytest.mark.parametrize("node", graph.ALL_NODES)
 def test_parameters(node: str) -> None:
     text = PARAMETERS.split(f"\n**{node}**\n")[1].split("\n**")[0]
     assert rows(text) == [

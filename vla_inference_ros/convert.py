@@ -24,7 +24,7 @@ from vla_inference_ros.core.wire import (
     SensorDatagram,
     WireError,
 )
-from vla_inference_ros.msg import RobotState, SensorBatch, StageTiming
+from vla_inference_ros.msg import FrameInfo, RobotState, SensorBatch, StageTiming
 
 _NANO = 1_000_000_000
 _CHANNELS = {"bgr8": 3, "rgb8": 3, "mono8": 1}
@@ -108,6 +108,16 @@ def compressed_image(frame: CameraFrame, clock_offset: float, frame_id: str) -> 
     return CompressedImage(
         header=header(stamp, frame_id), format="jpeg", data=array("B", frame.jpeg)
     )
+
+
+def frame_info(frame: CameraFrame, clock_offset: float, stamp: Header) -> FrameInfo:
+    """What is known of a frame whose image has the header ``stamp``. WireError if its time of
+    sending is no possible one by this host's clock.
+    """
+    info = FrameInfo(header=stamp, camera=frame.camera, clock_offset=clock_offset)
+    if frame.send_time is not None:
+        info.send_stamp = time_message(*_own_times(clock_offset, frame.send_time))
+    return info
 
 
 def image(pixels: NDArray[np.uint8], stamp: Header) -> Image:
@@ -212,6 +222,7 @@ def sensor_batch(datagram: SensorDatagram, clock_offset: float, frame_id: str) -
     return SensorBatch(
         header=Header(stamp=stamps[-1], frame_id=frame_id),
         stamps=stamps,
+        send_delays=array("d", (datagram.send_times - datagram.times).tobytes()),
         force=array("f", datagram.force.tobytes()),
         ascan_length=datagram.ascan.shape[1],
         ascan=array("f", datagram.ascan.tobytes()),

@@ -77,6 +77,8 @@ class Graph:
 NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge", "monitor")
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
 FAULT_NODE = "fault_injector"
+RECORDER = "recorder"
+ALL_NODES = (*NODES, RECORDER, *SIM_NODES, FAULT_NODE)
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
@@ -166,8 +168,13 @@ ARGUMENTS = (
         "put the fault injector between the simulated senders and the bridges",
         _boolean,
     ),
-    Argument("save_data", "false", "save a run folder (not in this version)", _boolean),
-    Argument("output_dir", ".", "where save_data writes"),
+    Argument("save_data", "false", "save a run folder: pictures, CSV, NPZ, JSON", _boolean),
+    Argument(
+        "output_dir",
+        ".",
+        "folder in which save_data makes its own",
+        targets=((RECORDER, "output_dir"),),
+    ),
     Argument(
         "duration",
         "0.0",
@@ -210,11 +217,6 @@ def build(given: Mapping[str, str]) -> Graph:
             f"unknown argument {unknown[0]!r}; known are {', '.join(sorted(arguments))}"
         )
     values = {name: a.value(given.get(name, a.default)) for name, a in arguments.items()}
-    if values["save_data"]:
-        raise ArgumentError(
-            "argument save_data:=true: this version cannot save run folders; record the topics "
-            "with 'ros2 bag record --all' instead"
-        )
     if values["faults"] and not values["sim"]:
         raise ArgumentError(
             "argument faults:=true needs sim:=true: point real senders at a fault_injector of "
@@ -227,7 +229,8 @@ def build(given: Mapping[str, str]) -> Graph:
     for name in given:
         for node, parameter in arguments[name].targets:
             overrides.setdefault(node, {})[parameter] = values[name]
-    names = NODES + (SIM_NODES if values["sim"] else ())
+    names = NODES + ((RECORDER,) if values["save_data"] else ())
+    names += SIM_NODES if values["sim"] else ()
     if values["faults"]:
         names += (FAULT_NODE,)
         for node, port in FAULT_PORTS.items():

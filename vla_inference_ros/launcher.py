@@ -27,7 +27,7 @@ Run the nodes of a launch file of this package, as 'ros2 launch vla_inference_ro
 FILE is one of: {files}
 Ctrl+C stops all nodes. The exit status is 0 unless a node has died or an argument is wrong."""
 
-_STOP_TIME = 2.5  # how long nodes may take to end before they are killed [s]
+_STOP_TIME = 5.0  # how long nodes may take to end before they are killed, as with ros2 launch [s]
 _LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
 _LOOK_PERIOD = 0.1  # [s]
 _LONGEST_LINE = 65536  # a longer one is passed on in pieces [bytes]

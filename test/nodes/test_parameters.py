@@ -22,7 +22,7 @@ from vla_inference_ros.nodes.parameters import (
 )
 
 TIMEOUT = 30.0  # s, for a node that should end at once
-ALL_NODES = (*graph.NODES, *graph.SIM_NODES, graph.FAULT_NODE)
+ALL_NODES = graph.ALL_NODES
 FILE = graph.share() / "config" / "async.yaml"
 
 

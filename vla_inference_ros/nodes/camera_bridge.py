@@ -13,10 +13,11 @@ import zmq
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from vla_inference_ros.convert import compressed_image, image
+from vla_inference_ros.convert import compressed_image, frame_info, image
 from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
+from vla_inference_ros.msg import FrameInfo
 from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
@@ -70,7 +71,9 @@ class CameraBridgeConfig(ThreadConfig):
 
 
 class CameraBridge(VlaNode[CameraBridgeConfig]):
-    """Publishes ``/camera/viewN/image_raw/compressed``, and ``image_raw`` if asked to."""
+    """Publishes ``/camera/viewN/image_raw/compressed``, ``image_raw`` if asked to, and
+    ``/camera/frame_info`` for recorders.
+    """
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("camera_bridge", CameraBridgeConfig, **node_arguments)
@@ -88,6 +91,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             view: self.create_publisher(CompressedImage, f"{_topic(view)}/compressed", qos.IMAGES)
             for view in self._map.views
         }
+        self._info = self.create_publisher(FrameInfo, "/camera/frame_info", qos.FRAME_INFO)
         self._raw = {
             view: self.create_publisher(Image, _topic(view), qos.IMAGES)
             for view in (self._map.views if self.config.publish_raw else [])
@@ -123,10 +127,14 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         if view is None:
             self._camera.ignore(f"camera {frame.camera[:60]!r} is no view and not used")
             return
-        offset, _ = self._clock_of(frame.camera, view).observe(
+        offset, clock = self._clock_of(frame.camera, view).observe(
             frame.timestamp, frame.send_time, received
         )
         message = compressed_image(frame, offset, view.lower())
+        if self._info.get_subscription_count():  # for recorders: it tells no one else anything
+            info = frame_info(frame, offset, message.header)
+            info.clock_uncertainty = clock.uncertainty
+            self._info.publish(info)
         self._compressed[view].publish(message)
         self._views[view].accept(frame.timestamp + offset)
         self._note_wire(time.time() - received)

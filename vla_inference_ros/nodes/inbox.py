@@ -38,15 +38,21 @@ class Inbox(Generic[Message]):
 
     def take(self) -> list[Message]:
         """The messages since the last call, oldest first."""
+        return [message for message, _ in self.take_with_info()]
+
+    def take_with_info(self) -> list[tuple[Message, dict[str, Any]]]:
+        """Likewise, each with the middleware's ``source_timestamp``, when it was published [ns],
+        and ``publication_sequence_number``.
+        """
         handle = self._subscription.handle
-        messages: list[Message] = []
+        taken: list[tuple[Message, dict[str, Any]]] = []
         with handle:  # keeps it alive meanwhile
-            while len(messages) < self._profile.depth:
-                taken = handle.take_message(self._subscription.msg_type, False)
-                if taken is None:
+            while len(taken) < self._profile.depth:
+                next_one = handle.take_message(self._subscription.msg_type, False)
+                if next_one is None:
                     break
-                messages.append(taken[0])
-        return messages
+                taken.append(next_one)
+        return taken
 
     def newest(self) -> Message | None:
         """The newest message since the last call; None if none has come."""

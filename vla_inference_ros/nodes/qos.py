@@ -13,12 +13,15 @@ def _reliable(depth: int) -> QoSProfile:
 
 
 IMAGES = _reliable(30)  # a second at full rate, for readers that are held up
+FRAME_INFO = _reliable(150)  # of all views
 ROBOT = _reliable(50)  # half a second at 100 Hz
 SENSOR = _reliable(100)  # more than a window, however few samples a datagram holds
 FEATURES = _reliable(5)
 ACTIONS = _reliable(10)
 REPORTS = _reliable(50)
 DIAGNOSTICS = _reliable(10)
+# For recorders: what comes in while they are held up for seconds.
+RECORDED_IMAGES, RECORDED = _reliable(100), _reliable(500)
 # The last message is kept for nodes that start later.
 INSTRUCTION = STATUS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL

@@ -37,7 +37,7 @@ from vla_inference_ros.nodes.threads import ThreadConfig
 
 REPORT_PERIOD = 1.0  # [s]
 WARM_UP = 5.0  # of a stage, whose times then say little [s]
-_TEARDOWN_LIMIT, _STOP_LIMIT = 2.0, 1.5  # of all, and of a worker's thread [s]
+_TEARDOWN_TIME = 0.5  # of all else, when the workers have stopped [s]
 _LOOK_PERIOD = 0.2  # how often a running node looks whether a worker has died [s]
 _GIVE_WAY = 0.0002  # a thread that runs Python lets a waiting one go on after so long [s]
 _SIM_TIME_LOOK = 0.005  # how often simulated time is read while a schedule waits [s]
@@ -153,6 +153,8 @@ class RosClock:
 class VlaNode(Node, Generic[Config]):
     """A node with typed parameters (``config``), counted streams and owned threads."""
 
+    stop_time = 1.5  # that each of its threads may take to stop [s]
+
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
         super().__init__(name, **node_arguments)
         self.config: Config = declare(self, config_type)
@@ -206,7 +208,7 @@ class VlaNode(Node, Generic[Config]):
 
     def close(self) -> None:
         """Stop the workers, then release what they used; safe after a start that failed."""
-        if not self.stop_workers(_STOP_LIMIT):
+        if not self.stop_workers(self.stop_time):
             self.get_logger().error("a worker thread did not stop in time")
         self.release()
         self.destroy_node()
@@ -277,7 +279,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
         status = 0 if node.failure is None else 1
     finally:
-        _end_after(_TEARDOWN_LIMIT, status)
+        _end_after(node.stop_time + _TEARDOWN_TIME, status)
         node.close()
         executor.shutdown(timeout_sec=1.0)
         rclpy.shutdown()

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vla_inference_ros.recording import sensor_file
+from vla_inference_ros.recording.appending import write_all
+from vla_inference_ros.recording.sensor_file import PART, SensorFile, recover_sensor_file
+
+POINTS = 1025
+T = 1_700_000_000.25
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "sensor_data_20261125_101500.npz"
+
+
+def batches(
+    count: int, points: int = POINTS
+) -> list[
+    tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
+]:
+    source = np.random.default_rng(count)
+    made = []
+    for number in range(count):
+        samples = int(source.integers(1, 16))
+        times = T + number + np.arange(samples) / 650
+        ascan = source.normal(size=(samples, points)).astype(np.float32)
+        made.append((times, times + 0.05, ascan[:, 0].copy(), ascan))
+    return made
+
+
+def assert_holds(path: Path, *given: tuple[NDArray[np.generic], ...]) -> None:
+    """As a user reads it."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None  # the checksums are right
+    with np.load(path) as found:
+        assert sorted(found) == [
+            "alines",
+            "clock_offsets",
+            "forces",
+            "send_timestamps",
+            "timestamps",
+        ]
+        for name, column in (
+            ("timestamps", 0),
+            ("send_timestamps", 1),
+            ("forces", 2),
+            ("alines", 3),
+        ):
+            expected = np.concatenate([batch[column] for batch in given])
+            assert found[name].dtype == expected.dtype
+            np.testing.assert_array_equal(found[name], expected)
+        assert (found["clock_offsets"] == 1.5).all()
+
+
+def write(path: Path, count: int) -> tuple[SensorFile, list[tuple[NDArray[np.generic], ...]]]:
+    file, given = SensorFile(path, POINTS), batches(count)
+    for batch in given:
+        file.append(*batch, 1.5)
+    return file, list(given)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_what_was_written_is_read_by_numpy(path: Path, count: int) -> None:
+    file, given = write(path, count)
+    assert not path.exists()  # a name without .part is that of a whole file
+    file.close()
+    assert_holds(path, *given)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_without_samples_has_empty_arrays(path: Path) -> None:
+    SensorFile(path, POINTS).close()
+    with np.load(path) as found:
+        assert found["alines"].shape == (0, POINTS)
+        assert found["timestamps"].shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_file_that_was_never_closed_is_recovered(path: Path, count: int) -> None:
+    _, given = write(path, count)
+    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given)
+    assert_holds(path, *given)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("of", ["the samples", "the columns"])
+def test_a_sample_that_was_cut_off_is_left_out(path: Path, of: str) -> None:
+    _, given = write(path, 5)
+    cut = path.with_name(path.name + (PART if of == "the samples" else ".rows" + PART))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    last = [column[:-1] for column in given[-1]]
+    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given) - 1
+    assert_holds(path, *given[:-1], tuple(last))
+
+
+def test_a_kill_while_it_is_finished_is_recovered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, given = write(path, 5)
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        file.close()
+    monkeypatch.undo()
+    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given)
+    assert_holds(path, *given)
+
+
+def test_what_was_left_after_it_was_finished_is_removed(path: Path) -> None:
+    file, given = write(path, 2)
+    file.close()
+    rows = path.with_name(path.name + ".rows" + PART)
+    rows.write_bytes(b"old")
+    recover_sensor_file(path)
+    assert_holds(path, *given)
+    assert not rows.exists()
+
+
+@pytest.mark.parametrize("size", [0, 3, 100])
+def test_a_file_that_was_cut_off_before_its_first_sample_is_removed(path: Path, size: int) -> None:
+    write(path, 0)
+    part = path.with_name(path.name + PART)
+    part.write_bytes(part.read_bytes()[:size])
+    assert recover_sensor_file(path) == 0
+    assert not list(path.parent.iterdir())
+
+
+def test_what_cannot_be_written_leaves_the_file_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, given = write(path, 3)
+    calls = 0
+
+    def full(descriptor: int, data: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        write_all(descriptor, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sensor_file, "write_all", full)
+    (more,) = batches(1)
+    with pytest.raises(OSError, match="No space left"):
+        file.append(*more, 1.5)
+    assert calls == 1
+    monkeypatch.undo()
+    file.append(*more, 1.5)
+    file.close()
+    assert_holds(path, *given, more)
+
+
+def test_another_number_of_points_is_refused(path: Path) -> None:
+    file, given = write(path, 2)
+    (other,) = batches(1, points=512)
+    with pytest.raises(ValueError, match=r"512\), not .* of 1025 points"):
+        file.append(*other, 1.5)
+    file.close()
+    assert_holds(path, *given)

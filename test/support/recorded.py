@@ -1,0 +1,74 @@
+"""What bridges and the action expert would publish to a recorder, each thing with its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from harness import Listener
+
+from vla_inference_ros import convert
+from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.msg import ActionChunk
+
+START = 1_700_000_000.25  # when the first thing was acquired, by its sender's clock [Unix s]
+STEP = 0.0625  # between two things of a kind; sums of it are exact [s]
+OFFSET = 0.5  # what is added to the senders' times
+SAMPLES = 3  # in a batch
+CAMERA = "zed_41182735_left"
+TOPIC = "/camera/view1/image_raw/compressed"
+JPEG = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+
+
+def frame(number: int) -> CameraFrame:
+    t = START + number * STEP
+    return CameraFrame(CAMERA, t, JPEG + number.to_bytes(4, "big"), 8, 8, t + 0.125)
+
+
+def packet(number: int) -> RobotPacket:
+    t = START + number * STEP
+    joints, pose = (float(number),) * 6, (float(-number),) * 6
+    return RobotPacket(t, t + 0.125, 0.5, joints, pose)
+
+
+def datagram(number: int) -> SensorDatagram:
+    times = START + number * STEP + np.arange(SAMPLES) / 64
+    force = np.full(SAMPLES, number, np.float32)
+    ascan = np.full((SAMPLES, ASCAN_LENGTH), number, np.float32)
+    return SensorDatagram(times, times + 0.125, force, ascan)
+
+
+def chunk(number: int) -> ActionChunk:
+    message = ActionChunk(
+        header=convert.header(START + number * STEP),
+        chunk_id=number + 1,
+        horizon=8,
+        action_dim=7,
+        robot_state=convert.robot_state(packet(number), OFFSET, "base_link"),
+        vl_update_id=number // 4 + 1,
+        inference_time=0.024,
+    )
+    values = np.arange(56, dtype=np.float32) + number
+    message.actions.frombytes(values.tobytes())
+    message.delta.frombytes((values / 2).tobytes())
+    return message
+
+
+@dataclass
+class Traffic:
+    """Publishes one of each at a call; ``count`` is how many of each there have been."""
+
+    listener: Listener
+    count: int = field(default=0)
+
+    def __call__(self) -> None:
+        number, self.count = self.count, self.count + 1
+        image = convert.compressed_image(frame(number), OFFSET, "view1")
+        info = convert.frame_info(frame(number), OFFSET, image.header)
+        deliver = self.listener.deliver
+        deliver(info, "/camera/frame_info")
+        deliver(image, TOPIC)
+        deliver(convert.robot_state(packet(number), OFFSET, "base_link"), "/robot/state")
+        deliver(convert.sensor_batch(datagram(number), OFFSET, "sensor"), "/sensor/samples")
+        deliver(chunk(number), "/vla/actions")

@@ -1,0 +1,118 @@
+"""Files that grow by whole entries, and are complete after each: text lines, and a JSON list.
+
+What an entry was written of is with the system at once, so that a process that is killed loses
+nothing that it has written, and at most the entry that it was writing is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_END = b"\n]\n"
+
+
+def open_new(path: Path) -> int:
+    """A descriptor to write a file that must not exist yet."""
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Hand all to the system; OSError if it cannot take it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+class LineFile:
+    """Text lines, of which ``heading`` is the first."""
+
+    def __init__(self, path: Path, heading: str) -> None:
+        self._file = open_new(path)
+        self._size = 0
+        self.append(heading)
+
+    def append(self, line: str) -> None:
+        """Add a line; OSError leaves the file as it was."""
+        data = line.encode() + b"\n"
+        try:
+            write_all(self._file, data)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            raise
+        self._size += len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class JsonListFile:
+    """A JSON list with an object a line: the list is closed after each."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_new(path)
+        write_all(self._file, b"[" + _END)
+        self._size = 1  # without the end
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add an object; OSError leaves the file as it was."""
+        separator = b"\n" if self._size == 1 else b",\n"
+        data = separator + json.dumps(entry, allow_nan=False).encode()
+        try:
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            write_all(self._file, data + _END)
+        except OSError:
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            write_all(self._file, _END)  # takes no room that it did not have
+            os.ftruncate(self._file, self._size + len(_END))
+            raise
+        self._size += len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def mend_lines(path: Path) -> int:
+    """Drop a last line that was cut off; how many lines are left."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        os.truncate(path, end)
+    return data.count(b"\n")
+
+
+def mend_list(path: Path) -> int:
+    """Drop a last object that was cut off, and close the list; how many objects are left.
+
+    ValueError if it is no list with an object a line.
+    """
+    data = path.read_bytes()
+    if not data.startswith(b"["):
+        raise ValueError(f"{path} is no JSON list")
+    entries = _whole_entries(data[1:].split(b"\n")[1:])
+    mended = b"[" + b",".join(b"\n" + entry for entry in entries) + _END
+    if mended != data:
+        spare = path.with_name(path.name + ".mended")
+        spare.write_bytes(mended)
+        spare.replace(path)
+    return len(entries)
+
+
+def _whole_entries(lines: Sequence[bytes]) -> list[bytes]:
+    entries = []
+    for line in lines:
+        entry = line.rstrip(b",")
+        if entry in (b"]", b""):
+            break
+        try:
+            json.loads(entry)
+        except ValueError:
+            break
+        entries.append(entry)
+    return entries

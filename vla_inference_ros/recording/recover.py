@@ -1,0 +1,65 @@
+"""``vla-recover FOLDER``: completes run folders whose recorder was killed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vla_inference_ros.recording.appending import mend_lines, mend_list
+from vla_inference_ros.recording.sensor_file import PART, recover_sensor_file
+
+
+class NoRunFolderError(ValueError):
+    """A folder that is no run's; the message says why."""
+
+
+def recover(folder: Path) -> list[str]:
+    """Bring a run folder to its complete layout; what was found and done, a line each.
+
+    A complete one is left as it is. Nothing is thrown away but what was cut off: the entry that
+    was being written. Raises NoRunFolderError.
+    """
+    if not folder.is_dir():
+        raise NoRunFolderError(f"{folder} is no folder")
+    results = sorted(folder.glob("inference_results_*.json"))
+    if not results:
+        raise NoRunFolderError(
+            f"{folder} is no run folder: it has no inference_results_*.json. Name the "
+            "async_inference_... folder itself"
+        )
+    lines = [f"{path.name}: {mend_list(path)} action chunks" for path in results]
+    for what, pattern in (("robot states", "robot_state_*.csv"), ("pictures", "frames_*.csv")):
+        for path in sorted(folder.glob(pattern)):
+            lines.append(f"{path.name}: {max(0, mend_lines(path) - 1)} {what}")
+    for path in sorted(_unfinished(folder)):
+        lines.append(f"{path.name}: {recover_sensor_file(path)} samples, finished now")
+    for part in sorted(folder.glob(f"*/*.jpg{PART}")):
+        part.unlink()
+        lines.append(f"{part.parent.name}/{part.name}: cut off, removed")
+    return lines
+
+
+def _unfinished(folder: Path) -> set[Path]:
+    """The sensor's files that have parts left; each may have two."""
+    parts = folder.glob(f"sensor_data_*{PART}")
+    return {folder / f"{part.name.partition('.')[0]}.npz" for part in parts}
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    parser = argparse.ArgumentParser(prog="vla-recover", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="async_inference_*")
+    status = 0
+    for folder in parser.parse_args(given).folders:
+        try:
+            print(f"{folder}:", *recover(folder), sep="\n  ")
+        except (ValueError, OSError) as error:
+            print(f"vla-recover: {error}", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The run folder: what its files are called and hold, and the writer that fills it during a run.
+
+``async_inference_<start>/`` holds ``View1`` to ``View5`` with the pictures as received,
+``robot_state_<start>.csv``, ``sensor_data_<start>.npz``, ``inference_results_<start>.json``, and
+``frames_<start>.csv``, which tells of every picture what its name cannot. Times are acquisition
+times by this host's clock [Unix s], angles in deg and lengths in mm.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.appending import JsonListFile, LineFile, open_new, write_all
+from vla_inference_ros.recording.sensor_file import PART, SensorFile
+from vla_inference_ros.recording.traffic import Received
+
+ROBOT_COLUMNS = (
+    "recv_timestamp",
+    "origin_timestamp",
+    "send_timestamp",
+    "force_placeholder",
+    *(f"joint_{number}" for number in range(1, 7)),
+    *("pose_x", "pose_y", "pose_z", "pose_a", "pose_b", "pose_r"),
+    "clock_offset",
+)
+FRAME_COLUMNS = (
+    "recv_timestamp",
+    "timestamp",
+    "send_timestamp",
+    "clock_offset",
+    "view",
+    "file",
+    "camera",
+)
+_LONGEST_NAME = 100  # of a camera in a file's name [characters]
+
+
+def folder_name(start: float) -> str:
+    """The folder of a run that started at ``start`` [Unix s], in local time."""
+    return f"async_inference_{_stamp(start)}"
+
+
+def safe_name(camera: str) -> str:
+    """A camera's name as every file system takes it: letters, digits, ``.``, ``_`` and ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", camera).lstrip(".")[:_LONGEST_NAME] or "camera"
+
+
+class RunWriter:
+    """Fills a new run folder under ``output_dir``; for one thread.
+
+    All that a call was given is with the system when it returns. OSError means that it could not be
+    written, and that the files are as they were before.
+    """
+
+    def __init__(self, output_dir: Path, start: float) -> None:
+        """OSError if the folder cannot be made, or is there already."""
+        self.folder = output_dir / folder_name(start)
+        self.folder.mkdir(parents=True)
+        stamp = _stamp(start)
+        self._sensor_path = self.folder / f"sensor_data_{stamp}.npz"
+        self._sensor: SensorFile | None = None
+        self._robot = LineFile(self.folder / f"robot_state_{stamp}.csv", ",".join(ROBOT_COLUMNS))
+        self._frames = LineFile(self.folder / f"frames_{stamp}.csv", ",".join(FRAME_COLUMNS))
+        self._results = JsonListFile(self.folder / f"inference_results_{stamp}.json")
+
+    def add_frame(self, frame: Received[CameraFrame]) -> None:
+        """A picture, as received."""
+        packet, offset = frame.packet, frame.clock_offset
+        folder = self.folder / frame.view
+        folder.mkdir(exist_ok=True)
+        name = f"{safe_name(packet.camera)}_{packet.timestamp + offset:.6f}"
+        path = _write_picture(folder, name, packet.jpeg)
+        sent = "" if packet.send_time is None else f"{packet.send_time + offset:.6f}"
+        line = (
+            f"{frame.received:.6f},{packet.timestamp + offset:.6f},{sent},{offset:.9f},"
+            f"{frame.view},{path.name},{_quoted(packet.camera)}"
+        )
+        try:
+            self._frames.append(line)
+        except OSError:
+            path.unlink()
+            raise
+
+    def add_state(self, state: Received[RobotPacket]) -> None:
+        """A robot state."""
+        packet, offset = state.packet, state.clock_offset
+        times = (state.received, packet.origin_time + offset, packet.send_time + offset)
+        numbers = (packet.force, *packet.joints, *packet.pose)
+        cells = [f"{time:.6f}" for time in times] + [f"{number:.9g}" for number in numbers]
+        self._robot.append(",".join([*cells, f"{offset:.9f}"]))
+
+    def add_samples(self, samples: Received[SensorDatagram]) -> None:
+        """The samples of a datagram; ValueError if their A-scans' length is not that of those
+        before.
+        """
+        packet, offset = samples.packet, samples.clock_offset
+        if self._sensor is None:
+            self._sensor = SensorFile(self._sensor_path, packet.ascan.shape[1])
+        self._sensor.append(
+            packet.times + offset, packet.send_times + offset, packet.force, packet.ascan, offset
+        )
+
+    def add_result(self, result: dict[str, Any]) -> None:
+        """An action chunk, as a JSON object."""
+        self._results.append(result)
+
+    def close(self) -> None:
+        """Finish all files."""
+        for file in (self._robot, self._frames, self._results, self._sensor):
+            if file is not None:
+                file.close()
+
+
+def _write_picture(folder: Path, name: str, jpeg: bytes) -> Path:
+    """The file's path; a name that is taken gets a number."""
+    part = folder / f"{name}.jpg{PART}"
+    descriptor = open_new(part)
+    try:
+        write_all(descriptor, jpeg)
+        path = folder / f"{name}.jpg"
+        copies = 1
+        while path.exists():
+            copies += 1
+            path = folder / f"{name}_{copies}.jpg"
+        part.rename(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _stamp(start: float) -> str:
+    return time.strftime("%Y%m%d_%H%M%S", time.localtime(start))
+
+
+def _quoted(text: str) -> str:
+    """A CSV cell (RFC 4180) on one line."""
+    return '"' + re.sub(r"\s", " ", text).replace('"', '""') + '"'
