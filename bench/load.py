@@ -36,7 +36,8 @@ from vla_inference_ros.sim.senders import (
 
 FPS = 30.0  # of each camera
 ACTION_PERIOD = 0.1  # [s]
-_PRIORITY = 20  # of what measures: above the action expert's
+_PRIORITY = 20  # of what measures: above all nodes'
+_SENDERS_PRIORITY = 15  # they stand for other hosts, which nothing here holds up
 _VIEW_OF = dict(zip(CAMERA_NAMES, VIEWS, strict=True))
 _POOL = 10  # pictures a camera, made beforehand, so that the senders cost little
 _DEPTH = QoSProfile(depth=1000)  # reliable: the listeners themselves must lose nothing
@@ -96,6 +97,7 @@ def send_sensor(port: int, stop: Event, results: Results) -> None:
 
 
 def _send(sender: Any, stop: Event) -> None:
+    _go_first(_SENDERS_PRIORITY)
     stopping = threading.Event()
     thread = threading.Thread(target=sender.run, args=(stopping,))
     thread.start()
@@ -141,7 +143,7 @@ def listen_to_actions(stop: Event, results: Results) -> None:
     """The outputs, in a process of its own that goes first where the system allows it: so it adds
     little to the arrival times.
     """
-    _go_first()
+    _go_first(_PRIORITY)
     seen = Actions()
 
     def take_chunk(chunk: ActionChunk, info: dict[str, Any]) -> None:
@@ -184,13 +186,13 @@ def ordinary_loop(stop: Event, results: Results) -> None:
 
 def realtime_loop(stop: Event, results: Results) -> None:
     """The same with real-time priority, or nothing where the system refuses it."""
-    results.put(("realtime loop", _tick(stop) if _go_first() else []))
+    results.put(("realtime loop", _tick(stop) if _go_first(_PRIORITY) else []))
 
 
-def _go_first() -> bool:
+def _go_first(priority: int) -> bool:
     """Real-time priority for this process; whether the system allows it."""
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError:
         return False
     return True

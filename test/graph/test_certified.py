@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from expert_topics import Inputs
-from harness import LATCHED, Listener, Parameter, SimulatedTime, failed_start, running
+from harness import LATCHED, Listener, NodeProcess, Parameter, SimulatedTime, failed_start, running
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import SENSOR_RATE
@@ -236,18 +236,34 @@ def test_a_node_keeps_to_its_cpus(listener: Listener) -> None:
         listener.spin_until(lambda: cpus() == "0")
 
 
-def test_all_threads_of_an_expert_go_first_where_that_is_allowed(listener: Listener) -> None:
-    with running("action_expert", model="stub") as node:
+def policies(node: NodeProcess) -> set[int]:
+    """How the kernel schedules a node's threads."""
+    threads = Path(f"/proc/{node.process.pid}/task").iterdir()
+    return {os.sched_getscheduler(int(t.name)) & ~os.SCHED_RESET_ON_FORK for t in threads}
 
-        def policies() -> set[int]:
-            threads = Path(f"/proc/{node.process.pid}/task").iterdir()
-            return {
-                os.sched_getscheduler(int(thread.name)) & ~os.SCHED_RESET_ON_FORK
-                for thread in threads
-            }
 
-        refused = "parameter 'realtime_priority' is 10, which the system refuses"
-        listener.spin_until(lambda: policies() == {os.SCHED_FIFO} or node.said(refused))
+@pytest.mark.parametrize(
+    ("name", "priority", "parameters"),
+    [
+        ("action_expert", 10, {"model": "stub"}),
+        ("vlm", 5, {"model": "stub"}),
+        ("robot_bridge", 5, {}),
+    ],
+)
+def test_all_threads_go_first_where_that_is_allowed(
+    name: str, priority: int, parameters: dict[str, Parameter], listener: Listener
+) -> None:
+    with running(name, **parameters) as node:
+        refused = f"parameter 'realtime_priority' is {priority}, which the system refuses"
+        listener.spin_until(lambda: policies(node) == {os.SCHED_FIFO} or node.said(refused))
+
+
+def test_a_vlm_that_computes_on_the_cpu_does_not_go_first(listener: Listener) -> None:
+    with running("vlm", model="tiny", device="cpu") as node:
+        listener.report("vlm", "vlm")
+        node.wait_until_said("[vlm]: tiny")
+        assert policies(node) == {os.SCHED_OTHER}
+        assert not node.said("realtime_priority")
 
 
 def test_a_cpu_that_is_not_there_is_told_of_and_the_node_goes_on(listener: Listener) -> None:

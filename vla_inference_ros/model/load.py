@@ -43,10 +43,13 @@ Model = TypeVar("Model", FeatureModel, ActionModel)
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[Model]):
-    """A model, warm, and what a person should know of it, line by line."""
+    """A model, warm, and what a person should know of it, line by line. One that is ``on_cpu`` keeps
+    this machine's processors busy while it computes.
+    """
 
     model: Model
     summary: tuple[str, ...]
+    on_cpu: bool = False
 
 
 def load_feature_model(
@@ -95,7 +98,7 @@ def load_feature_model(
             if dtype == "float8":
                 remarks.append(_float8_error(feature, exact))
         summary = (f"{dtype} on {describe(torch_device)}", *remarks)
-    return Loaded(features, summary)
+    return Loaded(features, summary, torch_device.type == "cpu")
 
 
 def load_action_model(
@@ -141,7 +144,7 @@ def load_action_model(
         )
         del encoder, expert  # they are on the device too, and of no more use
         summary = (f"{dtype} on {describe(torch_device)}", shapes, *remarks)
-    return Loaded(policy, summary)
+    return Loaded(policy, summary, torch_device.type == "cpu")
 
 
 def _refuse_checkpoint_of_built_in(model: str, checkpoint: str) -> None:

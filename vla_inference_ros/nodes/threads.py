@@ -12,7 +12,7 @@ class ThreadConfig:
     """Parameters of every node that has a thread of its own to work in."""
 
     realtime_priority: int = parameter(
-        0,
+        5,  # under the action expert's
         "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones",
         minimum=0,
         maximum=99,

@@ -177,7 +177,7 @@ class VlaNode(Node, Generic[Config]):
 
         def prepared(stopping: threading.Event) -> None:
             if isinstance(self.config, ThreadConfig):
-                self._claim_cpu(self.config)
+                self.claim_cpu(self.config.cpu_affinity, self.config.realtime_priority)
             body(stopping)
 
         worker = Worker(name, prepared)
@@ -216,18 +216,18 @@ class VlaNode(Node, Generic[Config]):
     def release(self) -> None:
         """Release sockets and models; called once, after the workers have stopped."""
 
-    def _claim_cpu(self, config: ThreadConfig) -> None:
-        """The CPUs and the real-time priority that were asked for, as far as they are allowed.
+    def claim_cpu(self, cpu_affinity: str, realtime_priority: int) -> None:
+        """Take the CPUs and the real-time priority that are asked for, as far as they are allowed.
 
         All threads get the priority, the calling one a little more: it waits for what the others
         hold, such as the interpreter's lock and the middleware's, and must not wait for their turn.
         """
-        if config.cpu_affinity and (complaint := pin_process(config.cpu_affinity)):
+        if cpu_affinity and (complaint := pin_process(cpu_affinity)):
             self.get_logger().warning(complaint)
-        if config.realtime_priority:
+        if realtime_priority:
             others = [thread for thread in threads() if thread != threading.get_native_id()]
-            complaint = raise_priority(config.realtime_priority)
-            complaint = complaint or raise_priority(max(1, config.realtime_priority - 1), others)
+            complaint = raise_priority(realtime_priority)
+            complaint = complaint or raise_priority(max(1, realtime_priority - 1), others)
             if complaint:
                 self.get_logger().warning(complaint)
 

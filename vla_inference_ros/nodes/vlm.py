@@ -81,6 +81,13 @@ class VlmConfig(ThreadConfig):
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
+    realtime_priority: int = parameter(
+        5,
+        "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones, as for any "
+        "model that computes on the CPU",
+        minimum=0,
+        maximum=99,
+    )
     torch_threads: int = parameter(1, "CPU threads that torch may use", minimum=1, maximum=1024)
     stub_vl_ms: float = parameter(
         381.0, "duration of an update of model stub [ms]", minimum=0.0, maximum=60_000.0
@@ -104,6 +111,7 @@ class Vlm(ManagedNode[VlmConfig]):
             )
         self._budget = age_budget(config, "image")
         self._model: FeatureModel | None = None
+        self._on_cpu = False
         self._instruction = config.instruction
         self._update_id = 0
         self._stage = self.add_stream("vlm")
@@ -141,7 +149,7 @@ class Vlm(ManagedNode[VlmConfig]):
             torch_threads=config.torch_threads,
             stub_seconds=config.stub_vl_ms / 1000.0,
         )
-        self._model = loaded.model
+        self._model, self._on_cpu = loaded.model, loaded.on_cpu
         banner = (
             loaded.model.model_id,
             *loaded.summary,
@@ -155,6 +163,10 @@ class Vlm(ManagedNode[VlmConfig]):
         """Drop the model and the pictures."""
         self._model = None
         self._stage.ready = False
+
+    def claim_cpu(self, cpu_affinity: str, realtime_priority: int) -> None:
+        """A model that computes on the CPU keeps its ordinary priority: all else would wait."""
+        super().claim_cpu(cpu_affinity, 0 if self._on_cpu else realtime_priority)
 
     def _change_instruction(self, message: String) -> None:
         instruction = message.data.strip()
