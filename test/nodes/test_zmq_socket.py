@@ -23,6 +23,7 @@ from vla_inference_ros.core.curve import (
     secure_client,
     serving,
 )
+from vla_inference_ros.core.priority import raise_priority, thread_names, threads
 from vla_inference_ros.nodes.vla_node import StartError, Stream
 from vla_inference_ros.nodes.zmq_socket import MOST_PARTS, ZmqReceiver
 
@@ -300,3 +301,13 @@ def test_closing_releases_the_port(node: Node, port: int) -> None:
     for _ in range(2):
         with receiving(node, zmq.PULL, lambda r: r.bind("127.0.0.1", port)):
             pass
+
+
+def test_libzmqs_threads_may_be_given_a_priority_from_the_first_moment(node: Node) -> None:
+    """Otherwise libzmq ends the process now and then."""
+    before = set(threads())
+    for number in range(200):
+        receiver = ZmqReceiver(zmq.PULL, Stream(node, f"first moment {number}"), LIMIT, "")
+        assert {"ZMQbg/Reaper", "ZMQbg/IO/0"} <= thread_names()
+        raise_priority(1, set(threads()) - before)  # as a node's worker does; it may be refused
+        receiver.close()

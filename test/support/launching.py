@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 TIMEOUT = 30.0  # until a condition that should come about soon has failed to [s]
-STOP_TIME = 3.0  # that all nodes together may take to end [s]
+STOP_TIME = 6.0  # that all nodes together may take to end, and to be killed [s]
 
 
 class Launch:

@@ -70,5 +70,14 @@ def threads() -> list[int]:
     return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
 
 
+def thread_names() -> set[str]:
+    """What this process's threads call themselves, to the kernel's 15 characters."""
+    names = set()
+    for thread in threads():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            names.add(Path(f"/proc/self/task/{thread}/comm").read_text().rstrip("\n"))
+    return names
+
+
 def _ranges(cpus: set[int]) -> str:
     return "CPU " + ", ".join(map(str, sorted(cpus)))

@@ -43,8 +43,8 @@ Model = TypeVar("Model", FeatureModel, ActionModel)
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[Model]):
-    """A model, warm, and what a person should know of it, line by line. One that is ``on_cpu`` keeps
-    this machine's processors busy while it computes.
+    """A model, warm, and what a person should know of it, line by line. One that is ``on_cpu``
+    keeps this machine's processors busy while it computes.
     """
 
     model: Model

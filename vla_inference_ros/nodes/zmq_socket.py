@@ -11,11 +11,14 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
+from vla_inference_ros.core.priority import thread_names
 from vla_inference_ros.nodes.vla_node import StartError, Stream
 
 MOST_PARTS = 8  # of a message; what comes after them is thrown away
 _TIMEOUT_MS = 100  # how often a socket thread looks whether it should stop
 _LOOK_PERIOD = 0.1  # how often it looks what has become of connections [s]
+_THREADS = {"ZMQbg/Reaper", "ZMQbg/IO/0"}  # libzmq's own, by the names they give themselves
+_THREADS_LIMIT = 1.0  # until they are there, if this libzmq calls them so [s]
 _RECONNECT_AFTER = 1.0  # that libzmq has not done so by itself [s]
 _REFUSALS = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -44,7 +47,8 @@ class ZmqReceiver:
         self._resources = ExitStack()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._resources.callback(context.destroy, linger=0)
-        self._socket = context.socket(kind)
+        self._socket = context.socket(kind)  # the first starts libzmq's threads
+        _await_threads()
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_bytes)
         self._socket.set(zmq.RCVTIMEO, _TIMEOUT_MS)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
@@ -151,3 +155,12 @@ class ZmqReceiver:
             if self._endpoint:
                 self._lost = now
         self._refused = event in _REFUSALS
+
+
+def _await_threads() -> None:
+    """Return once libzmq's threads have set themselves up. Their priority must not change before: a
+    thread of libzmq's that finds another than it has just read ends the process.
+    """
+    deadline = time.monotonic() + _THREADS_LIMIT
+    while not thread_names() >= _THREADS and time.monotonic() < deadline:
+        time.sleep(0.001)
