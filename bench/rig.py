@@ -18,10 +18,10 @@ import load
 import numpy as np
 import rclpy
 import yaml
+from launched import Launch, Processes, free_ports
 from marks import MarkedCameras, MarkedRobot, MarkedSensor, frame_number, sample_numbers
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from realtime import Launch, Processes, free_ports
 from sensor_msgs.msg import CompressedImage
 from truth import UNREADABLE, Truth
 
