@@ -219,3 +219,27 @@ def test_a_shift_moves_the_suspects_with_the_line(sender: Sender) -> None:
     sender.send()
     assert sender.clock.steps == 1
     assert sender.clock.offset(sender.time) == pytest.approx(5.0, abs=1e-6)
+
+
+def test_one_packet_a_little_too_early_is_not_believed(sender: Sender) -> None:
+    """A damaged time that is no suspect would lower the line for a minute."""
+    assert sender.send(error=0.003) == pytest.approx(0.0, abs=1e-6)  # no younger than its receipt
+    assert sender.send() == pytest.approx(0.0, abs=1e-6)
+    sender.send(30)
+    assert sender.send(error=0.003) == pytest.approx(0.0, abs=1e-6)  # too long after the other
+    assert sender.send() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("apart", [2, 10])
+def test_a_second_one_that_agrees_confirms_it(sender: Sender, apart: int) -> None:
+    """The network's least delay has become shorter."""
+    sender.send(error=0.003)
+    sender.send(apart - 1)
+    sender.send(error=0.0032)
+    assert sender.send(error=0.0032) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_second_one_that_does_not_agree_confirms_nothing(sender: Sender) -> None:
+    sender.send(error=0.0015)
+    sender.send(error=0.0045)
+    assert sender.send() == pytest.approx(0.0, abs=1e-6)

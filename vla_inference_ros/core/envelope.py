@@ -26,6 +26,8 @@ Point = tuple[float, float]  # steady time, difference; both [s]
 
 # The sliding window: the least difference of each second of the last minute.
 _WINDOW = 60.0
+# So many seconds, one in ten, may have their least difference from damaged times.
+_FEW = 10
 # How fast a known drift may grow towards higher offsets: 10 ppm a minute, for warming up.
 _WANDER = 10e-6 / 60
 # A window teaches the drift if it has so many of them, over so many seconds, ...
@@ -42,7 +44,8 @@ class Envelope:
 
     Adding costs O(1), and a fit over at most 60 points once a second. ``packets`` is how many
     differences it has seen, ``slope`` [s/s] how fast the line rises, ``spread`` [s] how far the
-    least differences of the seconds typically lie above the least of them all, drift removed.
+    least differences of the seconds typically lie above the least of them, drift removed; a tenth
+    of the seconds, which damaged times may have made, do not count.
     """
 
     def __init__(self, steady_time: float, difference: float) -> None:
@@ -98,7 +101,7 @@ class Envelope:
         median = levels[len(levels) // 2]
         self._level = min(levels[0], highest)
         self._time = now
-        self.spread = median - levels[0]
+        self.spread = median - levels[len(levels) // _FEW]
         self._excess = median - self._level
 
     def _learn_slope(self, elapsed: float) -> None:

@@ -23,6 +23,10 @@ from vla_inference_ros.core.envelope import Envelope
 # How far below the line a difference may be without suspicion [s].
 _TOLERANCE = 0.005
 _LEARNING_TOLERANCE = 0.05
+# A difference that lies further below the line than this is believed once a second one agrees
+# within it, not longer than so much later [s]: alone, a damaged time would lower the line for a
+# minute.
+_DOUBT, _CONFIRMED_WITHIN = 0.001, 2.0
 # How far a send time may lie before the newest one: far more than datagrams overtake each other.
 _MAX_REORDERING = 0.1
 # Suspects agree with each other within this, and it takes so many for a step: ahead, which no
@@ -74,6 +78,7 @@ class SenderClock:
         self._newest_sent = 0.0
         self._taught = 0.0  # steady time of the last packet that the line was learnt from
         self._suspects: deque[_Packet] = deque(maxlen=_SUSPECTS_BACK)
+        self._doubted: _Packet | None = None  # below the line, and still alone
         self._late_since: float | None = None
         self._told_late = False
 
@@ -108,6 +113,7 @@ class SenderClock:
             self._envelope.shift(seconds)
         shifted = [replace(each, difference=each.difference + seconds) for each in self._suspects]
         self._suspects = deque(shifted, _SUSPECTS_BACK)
+        self._doubted = None
 
     def observe(self, sent: float, received: float, steady_time: float) -> Observation:
         """Learn from one packet, or suspect it."""
@@ -119,6 +125,8 @@ class SenderClock:
             return self._suspect(self._envelope, packet)
         notice = self._forget_suspects(self._envelope)
         self._newest_sent = max(self._newest_sent, sent)
+        if self._is_doubtful(self._envelope, packet):
+            return Observation(packet.difference, notice)
         if self._is_late_after_silence(self._envelope, packet):
             late = self._tell_of_lateness(self._envelope, packet)
             notice = joined(notice, late)
@@ -138,6 +146,18 @@ class SenderClock:
         agreement = _AGREEMENT + _jitter(envelope)
         return above > agreement and any(
             abs(packet.difference - each.difference) <= agreement for each in self._suspects
+        )
+
+    def _is_doubtful(self, envelope: Envelope, packet: _Packet) -> bool:
+        """Whether it would lower the line by much, and is the first that says so."""
+        below = envelope.at(packet.steady) - packet.difference
+        if not self.calibrated or below <= _DOUBT + _jitter(envelope):
+            return False
+        previous, self._doubted = self._doubted, packet
+        return (
+            previous is None
+            or packet.steady - previous.steady > _CONFIRMED_WITHIN
+            or abs(packet.difference - previous.difference) > _DOUBT + _jitter(envelope)
         )
 
     def _suspect(self, envelope: Envelope, packet: _Packet) -> Observation:
@@ -171,6 +191,7 @@ class SenderClock:
         self._newest_sent = max(packet.sent for packet in packets)
         self._taught = packets[-1].steady
         self._suspects.clear()
+        self._doubted = None
         self._late_since, self._told_late = None, False
 
     def _forget_suspects(self, envelope: Envelope) -> str:
