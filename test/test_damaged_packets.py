@@ -34,8 +34,8 @@ PERIOD = 0.02  # between two packets [s]
 SKEW = -3.5  # what the sender's clock shows more than ours [s]
 AGE, DELAY = 0.05, 0.0004  # of an item when it is sent, and of a packet on its way [s]
 # How right the stamp of a good packet must be [s]. A damaged time that is off by less than what the
-# clock doubts is believed: for a minute good data then looks so much older, never younger; and where
-# every second packet is damaged some of these add up.
+# clock doubts is believed: for a minute good data then looks so much older, never younger; and
+# where every second packet is damaged some of these add up.
 OLDER, YOUNGER = 0.005, 0.001
 PICTURE = cv2.imencode(".jpg", np.zeros((16, 24, 3), np.uint8))[1].tobytes()
 Stamp = Callable[[float, float | None], float]  # of newest time and send time: the offset
