@@ -106,3 +106,13 @@ def test_a_slope_that_a_few_seconds_taught_wrongly_is_mended() -> None:
         envelope.add(time, 1.5 + max(0.0, 0.003 * (1 - time / 8)))
     assert envelope.at(180.0) == pytest.approx(1.5, abs=0.001)
     assert abs(envelope.slope) < 20e-6
+
+
+def test_a_few_early_differences_lower_the_line_but_not_what_is_usual() -> None:
+    envelope = Envelope(0.0, 2.0)
+    for second in range(1, 40):
+        envelope.add(second, 1.9 if second in (20, 30) else 2.0)
+    assert envelope.at(40.0) == pytest.approx(1.9)
+    assert envelope.usual(40.0) == pytest.approx(2.0)
+    envelope.shift(3.0)
+    assert envelope.usual(40.0) == pytest.approx(5.0)

@@ -44,8 +44,7 @@ class Envelope:
 
     Adding costs O(1), and a fit over at most 60 points once a second. ``packets`` is how many
     differences it has seen, ``slope`` [s/s] how fast the line rises, ``spread`` [s] how far the
-    least differences of the seconds typically lie above the least of them, drift removed; a tenth
-    of the seconds, which damaged times may have made, do not count.
+    least differences of the seconds typically lie above the usual least of them, drift removed.
     """
 
     def __init__(self, steady_time: float, difference: float) -> None:
@@ -57,6 +56,7 @@ class Envelope:
         self._fastest_rise = _UNKNOWN_DRIFT
         self._time = steady_time
         self._level = difference  # of the line at _time
+        self._usual = difference  # likewise, above the tenth that damaged times may have made
         self._excess = 0.0  # of the typical second over the line
         self._complete = True  # the window still reaches back to the first difference
         self._points: deque[Point] = deque([(steady_time, difference)])
@@ -64,6 +64,12 @@ class Envelope:
     def at(self, steady_time: float) -> float:
         """The line's value [s]."""
         return self._level + self.slope * (steady_time - self._time)
+
+    def usual(self, steady_time: float) -> float:
+        """What the least differences of nine in ten seconds lie above [s]: a few damaged times
+        lower the line, but not this.
+        """
+        return self._usual + self.slope * (steady_time - self._time)
 
     def uncertainty(self, steady_time: float) -> float:
         """How far off the line may be [s], the path's least delay aside, which cannot be seen: how
@@ -86,6 +92,7 @@ class Envelope:
     def shift(self, seconds: float) -> None:
         """This host's clock was set by so much: so much longer is every difference."""
         self._level += seconds
+        self._usual += seconds
         self._points = deque((time, difference + seconds) for time, difference in self._points)
 
     def _fit(self, now: float) -> None:
@@ -100,8 +107,9 @@ class Envelope:
         levels = _levels(self._points, self.slope, now)
         median = levels[len(levels) // 2]
         self._level = min(levels[0], highest)
+        self._usual = levels[len(levels) // _FEW]
         self._time = now
-        self.spread = median - levels[len(levels) // _FEW]
+        self.spread = median - self._usual
         self._excess = median - self._level
 
     def _learn_slope(self, elapsed: float) -> None:

@@ -23,9 +23,8 @@ from vla_inference_ros.core.envelope import Envelope
 # How far below the line a difference may be without suspicion [s].
 _TOLERANCE = 0.005
 _LEARNING_TOLERANCE = 0.05
-# A difference that lies further below the line than this is believed once a second one agrees
-# within it, not longer than so much later [s]: alone, a damaged time would lower the line for a
-# minute.
+# A difference that lies further than this below what is usual is believed once as many agree within
+# it as tell of a step ahead, in so many seconds: damaged times would lower the line for a minute.
 _DOUBT, _CONFIRMED_WITHIN = 0.001, 2.0
 # How far a send time may lie before the newest one: far more than datagrams overtake each other.
 _MAX_REORDERING = 0.1
@@ -78,7 +77,7 @@ class SenderClock:
         self._newest_sent = 0.0
         self._taught = 0.0  # steady time of the last packet that the line was learnt from
         self._suspects: deque[_Packet] = deque(maxlen=_SUSPECTS_BACK)
-        self._doubted: _Packet | None = None  # below the line, and still alone
+        self._doubted: deque[_Packet] = deque()  # too early for the usual, of the last seconds
         self._late_since: float | None = None
         self._told_late = False
 
@@ -113,7 +112,7 @@ class SenderClock:
             self._envelope.shift(seconds)
         shifted = [replace(each, difference=each.difference + seconds) for each in self._suspects]
         self._suspects = deque(shifted, _SUSPECTS_BACK)
-        self._doubted = None
+        self._doubted.clear()
 
     def observe(self, sent: float, received: float, steady_time: float) -> Observation:
         """Learn from one packet, or suspect it."""
@@ -149,16 +148,16 @@ class SenderClock:
         )
 
     def _is_doubtful(self, envelope: Envelope, packet: _Packet) -> bool:
-        """Whether it would lower the line by much, and is the first that says so."""
-        below = envelope.at(packet.steady) - packet.difference
-        if not self.calibrated or below <= _DOUBT + _jitter(envelope):
+        """Whether it would lower the line by much, and too few lately have said the same."""
+        doubt = _DOUBT + _jitter(envelope)
+        usual, line = envelope.usual(packet.steady), envelope.at(packet.steady)
+        if not self.calibrated or packet.difference >= min(line, usual - doubt):
             return False
-        previous, self._doubted = self._doubted, packet
-        return (
-            previous is None
-            or packet.steady - previous.steady > _CONFIRMED_WITHIN
-            or abs(packet.difference - previous.difference) > _DOUBT + _jitter(envelope)
-        )
+        while self._doubted and packet.steady - self._doubted[0].steady > _CONFIRMED_WITHIN:
+            self._doubted.popleft()
+        self._doubted.append(packet)
+        agreeing = sum(abs(packet.difference - each.difference) <= doubt for each in self._doubted)
+        return agreeing < _SUSPECTS_AHEAD
 
     def _suspect(self, envelope: Envelope, packet: _Packet) -> Observation:
         self._suspects.append(packet)
@@ -191,7 +190,7 @@ class SenderClock:
         self._newest_sent = max(packet.sent for packet in packets)
         self._taught = packets[-1].steady
         self._suspects.clear()
-        self._doubted = None
+        self._doubted.clear()
         self._late_since, self._told_late = None, False
 
     def _forget_suspects(self, envelope: Envelope) -> str:
