@@ -190,7 +190,9 @@ def realtime_loop(stop: Event, results: Results) -> None:
 
 
 def _go_first(priority: int) -> bool:
-    """Real-time priority for this process; whether the system allows it."""
+    """Real-time priority for this thread and those that it starts from now on; whether the system
+    allows it. The threads of a ZMQ socket that it has already stay as they are.
+    """
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError:

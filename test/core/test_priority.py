@@ -151,6 +151,7 @@ def fifo_is_allowed() -> bool:
 @pytest.fixture(scope="module")
 def allowed() -> None:
     if not fifo_is_allowed():
+        # Without it nothing can be seen of what the kernel makes of it.
         pytest.skip("this system allows no real-time priority here")
 
 

@@ -30,7 +30,7 @@ from vla_inference_ros.nodes.chunk import Draft, draft_chunk, put_steps
 from vla_inference_ros.nodes.expert_inputs import ExpertInputs
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import parameter
-from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
 
 _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
@@ -93,12 +93,7 @@ class ActionExpertConfig(ThreadConfig):
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
-    realtime_priority: int = parameter(
-        10,
-        "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones",
-        minimum=0,
-        maximum=99,
-    )
+    realtime_priority: int = priority_parameter(10)
     torch_threads: int = parameter(1, "CPU threads that torch may use", minimum=1, maximum=1024)
     stub_expert_ms: float = parameter(
         24.0, "duration of a step of model stub [ms]", minimum=0.0, maximum=60_000.0

@@ -27,7 +27,7 @@ from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
-from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.view_input import ViewInput
 from vla_inference_ros.nodes.vla_node import run
 
@@ -81,13 +81,7 @@ class VlmConfig(ThreadConfig):
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
-    realtime_priority: int = parameter(
-        5,
-        "real-time priority (SCHED_FIFO) of the node's threads; 0 for ordinary ones, as for any "
-        "model that computes on the CPU",
-        minimum=0,
-        maximum=99,
-    )
+    realtime_priority: int = priority_parameter(5, ", as for any model that computes on the CPU")
     torch_threads: int = parameter(1, "CPU threads that torch may use", minimum=1, maximum=1024)
     stub_vl_ms: float = parameter(
         381.0, "duration of an update of model stub [ms]", minimum=0.0, maximum=60_000.0

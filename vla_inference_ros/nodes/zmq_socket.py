@@ -127,7 +127,7 @@ class ZmqReceiver:
             self._note(zmq.Event(recv_monitor_message(self._monitor)["event"]), now)
         if self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
             # libzmq gives a connection up for good over which came what it will not take.
-            with suppress(zmq.ZMQError):
+            with suppress(zmq.ZMQError):  # it may have dropped the endpoint itself
                 self._socket.disconnect(self._endpoint)
             self._socket.connect(self._endpoint)
             self._lost = None
