@@ -88,6 +88,10 @@ def assert_whole(folder: Path) -> None:
     with np.load(only(folder, "sensor_data_*.npz")) as sensor:
         expected = np.concatenate([samples(number).packet.ascan for number in range(5)])
         np.testing.assert_array_equal(sensor["alines"], expected)
+        received = [
+            samples(number).received for number in range(5) for _ in samples(number).packet.times
+        ]
+        np.testing.assert_array_equal(sensor["recv_timestamps"], received)
 
 
 def test_a_run_that_is_closed_has_the_complete_layout(writer: RunWriter) -> None:

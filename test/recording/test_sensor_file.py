@@ -44,6 +44,7 @@ def assert_holds(path: Path, *given: tuple[NDArray[np.generic], ...]) -> None:
             "alines",
             "clock_offsets",
             "forces",
+            "recv_timestamps",
             "send_timestamps",
             "timestamps",
         ]
@@ -57,12 +58,13 @@ def assert_holds(path: Path, *given: tuple[NDArray[np.generic], ...]) -> None:
             assert found[name].dtype == expected.dtype
             np.testing.assert_array_equal(found[name], expected)
         assert (found["clock_offsets"] == 1.5).all()
+        assert (found["recv_timestamps"] == T + 2).all()
 
 
 def write(path: Path, count: int) -> tuple[SensorFile, list[tuple[NDArray[np.generic], ...]]]:
     file, given = SensorFile(path, POINTS), batches(count)
     for batch in given:
-        file.append(*batch, 1.5)
+        file.append(*batch, 1.5, T + 2)
     return file, list(given)
 
 
@@ -146,10 +148,10 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(
     monkeypatch.setattr(sensor_file, "write_all", full)
     (more,) = batches(1)
     with pytest.raises(OSError, match="No space left"):
-        file.append(*more, 1.5)
+        file.append(*more, 1.5, T + 2)
     assert calls == 1
     monkeypatch.undo()
-    file.append(*more, 1.5)
+    file.append(*more, 1.5, T + 2)
     file.close()
     assert_holds(path, *given, more)
 
@@ -158,6 +160,6 @@ def test_another_number_of_points_is_refused(path: Path) -> None:
     file, given = write(path, 2)
     (other,) = batches(1, points=512)
     with pytest.raises(ValueError, match=r"512\), not .* of 1025 points"):
-        file.append(*other, 1.5)
+        file.append(*other, 1.5, T)
     file.close()
     assert_holds(path, *given)

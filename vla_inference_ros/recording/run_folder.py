@@ -102,9 +102,8 @@ class RunWriter:
         packet, offset = samples.packet, samples.clock_offset
         if self._sensor is None:
             self._sensor = SensorFile(self._sensor_path, packet.ascan.shape[1])
-        self._sensor.append(
-            packet.times + offset, packet.send_times + offset, packet.force, packet.ascan, offset
-        )
+        times, sent = packet.times + offset, packet.send_times + offset
+        self._sensor.append(times, sent, packet.force, packet.ascan, offset, samples.received)
 
     def add_result(self, result: dict[str, Any]) -> None:
         """An action chunk, as a JSON object."""

@@ -28,6 +28,7 @@ _COLUMNS = np.dtype(
         ("send_timestamps", "<f8"),
         ("forces", "<f4"),
         ("clock_offsets", "<f8"),
+        ("recv_timestamps", "<f8"),
     ]
 )
 _LOCAL_HEADER = 30 + len(_BIG) + 20  # APPNOTE 4.3.7 with the extra field of ZIP64
@@ -40,8 +41,9 @@ _BLOCK = 1 << 20  # read at once [bytes]
 
 class SensorFile:
     """Writes ``path``, a ``.npz`` of n samples: ``timestamps``, ``send_timestamps`` (n,) float64
-    [Unix s], ``forces`` (n,) float32 [N], ``alines`` (n, points) float32 and ``clock_offsets`` (n,)
-    float64 [s], what was added to the sender's times.
+    [Unix s], ``forces`` (n,) float32 [N], ``alines`` (n, points) float32, ``clock_offsets`` (n,)
+    float64 [s], what was added to the sender's times, and ``recv_timestamps`` (n,) float64, equal
+    for the samples of a datagram.
 
     Every batch is with the system when ``append`` returns; until ``close`` under a name that ends
     in ``.part``. For one thread.
@@ -62,8 +64,9 @@ class SensorFile:
         force: NDArray[np.float32],
         ascan: NDArray[np.float32],
         clock_offset: float,
+        received: float,
     ) -> None:
-        """Add samples: (n,), (n,), (n,) and (n, points).
+        """Add samples: (n,), (n,), (n,) and (n, points), all of which were ``received`` at once.
 
         OSError leaves the file as it was, ValueError is for another number of points.
         """
@@ -75,6 +78,7 @@ class SensorFile:
         columns = np.empty(len(times), _COLUMNS)
         columns["timestamps"], columns["send_timestamps"] = times, send_times
         columns["forces"], columns["clock_offsets"] = force, clock_offset
+        columns["recv_timestamps"] = received
         data = ascan.astype("<f4", copy=False).tobytes()
         try:
             write_all(self._part, data)
