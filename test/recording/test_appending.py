@@ -66,11 +66,16 @@ def test_mending_leaves_a_whole_list_untouched(path: Path) -> None:
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\0\0\0"])
-def test_what_is_no_list_is_said_to_be_none(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"\0\0\0", b'[{"a": 1}]', b'[\n  {\n    "a": 1\n  }\n]\n', b"[\n1,\n2\n]\n"],
+)
+def test_what_is_no_such_list_is_left_alone(path: Path, content: bytes) -> None:
+    """As the results of other programs, which are whole."""
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is no JSON list"):
+    with pytest.raises(ValueError, match="left as it is"):
         mend_list(path)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("count", [0, 3])

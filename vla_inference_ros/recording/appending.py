@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ def open_new(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Hand all to the system; OSError if it cannot take it."""
     rest = memoryview(data)
     while rest:
@@ -80,39 +79,45 @@ class JsonListFile:
 
 def mend_lines(path: Path) -> int:
     """Drop a last line that was cut off; how many lines are left."""
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
+    lines = end = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                lines, end = lines + 1, end + len(line)
+    if end < path.stat().st_size:
         os.truncate(path, end)
-    return data.count(b"\n")
+    return lines
 
 
 def mend_list(path: Path) -> int:
     """Drop a last object that was cut off, and close the list; how many objects are left.
 
-    ValueError if it is no list with an object a line.
+    ValueError, and the file is left alone, if it is no list with an object a line.
     """
-    data = path.read_bytes()
-    if not data.startswith(b"["):
-        raise ValueError(f"{path} is no JSON list")
-    entries = _whole_entries(data[1:].split(b"\n")[1:])
-    mended = b"[" + b",".join(b"\n" + entry for entry in entries) + _END
-    if mended != data:
-        spare = path.with_name(path.name + ".mended")
-        spare.write_bytes(mended)
-        spare.replace(path)
-    return len(entries)
-
-
-def _whole_entries(lines: Sequence[bytes]) -> list[bytes]:
-    entries = []
-    for line in lines:
-        entry = line.rstrip(b",")
-        if entry in (b"]", b""):
-            break
-        try:
-            json.loads(entry)
-        except ValueError:
-            break
-        entries.append(entry)
+    entries, end = 0, 1
+    with path.open("r+b") as file:
+        if file.readline() not in (b"[\n", b"["):
+            raise ValueError(f"{path} is no JSON list with an object a line, and left as it is")
+        for line in file:
+            entry = line.rstrip(b",\n")
+            if entry in (b"]", b""):
+                break
+            if not _is_object(entry):
+                if entries == 0 and line.endswith(b"\n"):  # not cut off: somebody else's list
+                    raise ValueError(f"{path} has no object a line, and is left as it is")
+                break
+            entries += 1
+            end += len(b"\n" + entry) if entries == 1 else len(b",\n" + entry)
+        file.seek(end)
+        if file.read() != _END:
+            file.seek(end)
+            file.truncate()
+            file.write(_END)
     return entries
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

@@ -132,7 +132,9 @@ def _finish(path: Path, points: int, samples: int, crc: int) -> None:
     member.header_offset = 0
     member.CRC = _joined_crc(zlib.crc32(npy), crc, size)
     member.file_size = member.compress_size = len(npy) + size
-    columns = np.fromfile(journal, _COLUMNS, samples, offset=4)
+    columns = np.empty(0, _COLUMNS)
+    if samples:
+        columns = np.memmap(journal, _COLUMNS, "r", 4, (samples,))
     with part.open("r+b") as file:
         file.truncate(_DATA + size)
         file.write(member.FileHeader(zip64=True) + npy)
@@ -141,7 +143,7 @@ def _finish(path: Path, points: int, samples: int, crc: int) -> None:
             archive.NameToInfo[_BIG] = member
             for name in _COLUMNS.names or ():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", _DATE), "w") as stream:
-                    np.lib.format.write_array(stream, np.ascontiguousarray(columns[name]))
+                    np.lib.format.write_array(stream, columns[name])  # block by block
     part.rename(path)
     journal.unlink()
 

@@ -1,0 +1,89 @@
+"""What was recorded of a run, read the same way from a run folder as from a bag."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.traffic import Received
+
+Result: TypeAlias = dict[str, Any]  # an action chunk, with the keys of docs/run_folder.md
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be read; the message says what is wrong and what can be done."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """A VLM update: ``data`` (1, 1, D) float32 of the pictures that were acquired at
+    ``view_stamps`` [Unix s], keyed by view. It was computed from ``started`` to ``finished``.
+    """
+
+    update_id: int
+    data: NDArray[np.float32]
+    view_stamps: dict[str, float]
+    instruction: str
+    model_id: str
+    started: float
+    finished: float
+
+
+class Recording(Protocol):
+    """A run folder or a bag.
+
+    The iterators go from the oldest to the newest, hold one thing at a time, and can be asked for
+    again. They raise RecordingError where the recording is damaged.
+    """
+
+    path: Path
+
+    def frames(self) -> Iterator[Received[CameraFrame]]:
+        """All pictures, by the time of receipt."""
+
+    def states(self) -> Iterator[Received[RobotPacket]]:
+        """All robot states, likewise."""
+
+    def samples(self) -> Iterator[Received[SensorDatagram]]:
+        """All sensor samples, likewise."""
+
+    def results(self) -> Iterator[Result]:
+        """All action chunks."""
+
+    def features(self) -> Iterator[Features]:
+        """All VLM updates; a run folder has none."""
+
+
+def open_recording(path: Path) -> Recording:
+    """The recording at a path. RecordingError if there is none, or one that cannot be read."""
+    # Imported here because each of them needs what stands above.
+    from vla_inference_ros.recording.bag import Bag, is_bag
+    from vla_inference_ros.recording.run_reader import RunFolder, is_run_folder
+
+    if not path.exists():
+        raise RecordingError(f"{path} does not exist")
+    if is_bag(path):
+        return Bag(path)
+    if is_run_folder(path):
+        return RunFolder(path)
+    raise RecordingError(
+        f"{path} is neither a bag (a folder with metadata.yaml or *.mcap, or an .mcap file) nor a "
+        "run folder (async_inference_..., with inference_results_*.json)"
+    )
+
+
+def traffic(recording: Recording) -> Iterator[Received[Any]]:
+    """All that the senders sent, by the time of receipt."""
+    return heapq.merge(
+        recording.frames(),
+        recording.states(),
+        recording.samples(),
+        key=lambda packet: packet.received,
+    )

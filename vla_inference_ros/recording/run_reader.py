@@ -1,0 +1,149 @@
+"""A run folder as a recording: those that :class:`RunWriter` fills, and those of older receivers.
+
+An older folder has no ``frames_*.csv`` and fewer columns. Its clocks count as this host's, and its
+pictures as received when they were taken, which is what their names tell.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.csv_rows import Row, rows
+from vla_inference_ros.recording.json_list import read_list
+from vla_inference_ros.recording.recording import Features, RecordingError, Result
+from vla_inference_ros.recording.run_folder import FRAME_COLUMNS, ROBOT_COLUMNS
+from vla_inference_ros.recording.sensor_file import PART
+from vla_inference_ros.recording.sensor_reader import read_samples
+from vla_inference_ros.recording.traffic import Received
+
+_RESULTS = "inference_results_*.json"
+_OLD_ROBOT_COLUMNS = ROBOT_COLUMNS[:-1]  # without the clock's offset
+_OUT_OF_ORDER = 4096  # rows of pictures; a recorder that falls behind holds 100 a view
+_NAME = re.compile(r"(?P<camera>.+)_(?P<time>\d+(\.\d+)?)\.jpg")
+_ROBOT_FLOATS = struct.Struct("<13f")
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether it is a folder that action chunks were saved in."""
+    return path.is_dir() and any(path.glob(_RESULTS))
+
+
+class RunFolder:
+    """Implements ``Recording``. What stands in a folder is read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """RecordingError if it is no run folder, or one that is not finished."""
+        if not is_run_folder(path):
+            raise RecordingError(
+                f"{path} is no run folder: it has no {_RESULTS}. Name the async_inference_... "
+                "folder itself"
+            )
+        if any(path.glob(f"sensor_data_*{PART}")):
+            raise RecordingError(
+                f"{path} is not finished: once its recorder has ended, run `vla-recover {path}`"
+            )
+        self.path = path
+
+    def frames(self) -> Iterator[Received[CameraFrame]]:
+        """All pictures, by the time of receipt."""
+        files = self._files("frames_*.csv")
+        if not files:
+            yield from self._named_frames()
+        for row in _by_receipt(row for file in files for row in rows(file, FRAME_COLUMNS)):
+            yield self._frame(row)
+
+    def states(self) -> Iterator[Received[RobotPacket]]:
+        """All robot states, as they came."""
+        for file in self._files("robot_state_*.csv"):
+            for row in rows(file, _OLD_ROBOT_COLUMNS):
+                yield _state(row)
+
+    def samples(self) -> Iterator[Received[SensorDatagram]]:
+        """All sensor samples, in the datagrams that they came in."""
+        for file in self._files("sensor_data_*.npz"):
+            yield from read_samples(file)
+
+    def results(self) -> Iterator[Result]:
+        """All action chunks."""
+        for file in self._files(_RESULTS):
+            yield from read_list(file)
+
+    def features(self) -> Iterator[Features]:
+        """None: a run folder does not hold them."""
+        return iter(())
+
+    def _files(self, pattern: str) -> list[Path]:
+        return sorted(self.path.glob(pattern))
+
+    def _frame(self, row: Row) -> Received[CameraFrame]:
+        offset = row.number("clock_offset")
+        sent = row.number("send_timestamp") - offset if row.cells["send_timestamp"] else None
+        view = row.cells["view"]
+        path = self.path / view / row.cells["file"]
+        jpeg, (width, height) = _picture(path, f"{row.where} names")
+        timestamp = row.number("timestamp") - offset
+        packet = CameraFrame(row.cells["camera"], timestamp, jpeg, width, height, sent)
+        return Received(packet, offset, row.number("recv_timestamp"), view)
+
+    def _named_frames(self) -> Iterator[Received[CameraFrame]]:
+        found: list[tuple[float, str, str, str]] = []
+        for path in self.path.glob("View*/*.jpg"):
+            name = _NAME.fullmatch(path.name)
+            if name is None:
+                raise RecordingError(
+                    f"{path}: without a frames_*.csv, a picture must be called "
+                    "<camera>_<timestamp>.jpg"
+                )
+            found.append((float(name["time"]), path.parent.name, path.name, name["camera"]))
+        for timestamp, view, file, camera in sorted(found):
+            jpeg, (width, height) = _picture(self.path / view / file, "the folder has")
+            packet = CameraFrame(camera, timestamp, jpeg, width, height)
+            yield Received(packet, 0.0, timestamp, view)
+
+
+def _by_receipt(given: Iterable[Row]) -> Iterator[Row]:
+    """Rows that are nearly in order, brought into it: a recorder takes one view after the other."""
+    heap: list[tuple[float, int, Row]] = []
+    for number, row in enumerate(given):
+        item = (row.number("recv_timestamp"), number, row)
+        if len(heap) < _OUT_OF_ORDER:
+            heapq.heappush(heap, item)
+        else:
+            yield heapq.heappushpop(heap, item)[2]
+    while heap:
+        yield heapq.heappop(heap)[2]
+
+
+def _state(row: Row) -> Received[RobotPacket]:
+    offset = row.number_or("clock_offset", 0.0)
+    numbers = [row.number(column) for column in ROBOT_COLUMNS[3:-1]]
+    try:  # the wire's precision, which nine digits give back exactly
+        force, *others = _ROBOT_FLOATS.unpack(_ROBOT_FLOATS.pack(*numbers))
+    except OverflowError as error:
+        raise RecordingError(f"{row.where}: a number is too large for a robot's packet") from error
+    packet = RobotPacket(
+        origin_time=row.number("origin_timestamp") - offset,
+        send_time=row.number("send_timestamp") - offset,
+        force=force,
+        joints=tuple(others[:6]),
+        pose=tuple(others[6:]),
+    )
+    return Received(packet, offset, row.number("recv_timestamp"))
+
+
+def _picture(path: Path, why: str) -> tuple[bytes, tuple[int, int]]:
+    """A JPEG and its size [pixels]; ``why`` begins the sentence that tells of trouble with it."""
+    try:
+        jpeg = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"{why} {path}, which cannot be read: {error.strerror}") from error
+    try:
+        return jpeg, jpeg_size(jpeg)
+    except JpegError as error:
+        raise RecordingError(f"{why} {path}: {error}") from error
