@@ -75,6 +75,8 @@ def result_of(chunk: ActionChunk) -> dict[str, Any]:
         "delta": _rows(chunk.delta, shape),
         "inference_time": chunk.inference_time,
         "vl_update_number": chunk.vl_update_id,
+        "instruction": chunk.instruction,
+        "features_model_id": chunk.features_model_id,
         "robot_state": {
             "joints": _numbers(np.degrees(state.joint_position)),
             "pose": _pose(state),
@@ -97,6 +99,8 @@ def result_of(chunk: ActionChunk) -> dict[str, Any]:
         "sensor_last_timestamp": seconds(chunk.sensor_last_stamp),
         "sensor_samples": chunk.sensor_samples,
         "sensor_missing": chunk.sensor_missing,
+        "sensor_mask": list(chunk.sensor_mask),
+        "sensor_fill": chunk.sensor_fill,
         "features_age": chunk.features_age,
         "sensor_age": chunk.sensor_age,
         "robot_age": chunk.robot_age,

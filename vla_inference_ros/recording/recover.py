@@ -1,4 +1,4 @@
-"""``vla-recover FOLDER``: completes run folders whose recorder was killed."""
+"""``vla-recover FOLDER``: completes run folders and bags whose recorder was killed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vla_inference_ros.recording.appending import mend_lines, mend_list
+from vla_inference_ros.recording.bag_files import is_bag
+from vla_inference_ros.recording.recover_bag import recover_bag
 from vla_inference_ros.recording.sensor_file import PART, recover_sensor_file
 
 
@@ -50,11 +52,18 @@ def _unfinished(folder: Path) -> set[Path]:
 def main(given: Sequence[str] | None = None) -> int:
     """The command; its exit status."""
     parser = argparse.ArgumentParser(prog="vla-recover", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="async_inference_*")
+    parser.add_argument(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="async_inference_*, bag_* or an .mcap file",
+    )
     status = 0
     for folder in parser.parse_args(given).folders:
         try:
-            print(f"{folder}:", *recover(folder), sep="\n  ")
+            done = recover_bag(folder) if is_bag(folder) else recover(folder)
+            print(f"{folder}:", *done, sep="\n  ")
         except (ValueError, OSError) as error:
             print(f"vla-recover: {error}", file=sys.stderr)
             status = 1

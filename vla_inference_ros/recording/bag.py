@@ -1,0 +1,199 @@
+"""A bag as a recording: of this package's bag recorder or of ``ros2 bag record``, whole or not."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage
+
+from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.msg import FrameInfo, VLFeatures
+from vla_inference_ros.recording.bag_files import RawMessage, is_bag, open_files
+from vla_inference_ros.recording.definitions import definition_of, message_class
+from vla_inference_ros.recording.messages import (
+    camera_frame,
+    result_of,
+    robot_packet,
+    sensor_datagram,
+)
+from vla_inference_ros.recording.recording import Features, RecordingError, Result
+from vla_inference_ros.recording.topics import (
+    ACTIONS,
+    FEATURES,
+    FRAME_INFO,
+    IMAGES,
+    ROBOT_STATE,
+    SAMPLES,
+    TOPICS,
+)
+from vla_inference_ros.recording.traffic import Received
+
+__all__ = ["Bag", "RawMessage", "is_bag"]
+
+_PATIENCE = 1_000_000_000  # how much later than a picture what is known of it may stand [ns]
+_LATEST_PICTURE = 30_000_000_000  # after what is known of it; by then it was lost [ns]
+_VIEWS = {topic: view for view, topic in IMAGES.items()}
+
+_Made = TypeVar("_Made")
+
+
+class Bag:
+    """A folder of a bag, or an .mcap file. One that is not ``complete`` was not finished, and is
+    read as far as it can be.
+
+    The times of receipt are those that the bag says: of this package's recorder when a message was
+    published, of ``ros2 bag record`` when it came there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordingError."""
+        self.path = path
+        self._files = open_files(path)
+        if not TOPICS.keys() & self._files.topics.keys():
+            found = ", ".join(sorted(self._files.topics)) or "none at all"
+            raise RecordingError(
+                f"{path} has none of the topics of a run, such as {ACTIONS}; its topics are: "
+                f"{found}"
+            )
+
+    @property
+    def complete(self) -> bool:
+        """Whether its files have been finished."""
+        return self._files.complete
+
+    def topics(self) -> dict[str, str]:
+        """The type of each topic that is in it, such as sensor_msgs/msg/JointState."""
+        return {name: topic.type for name, topic in self._files.topics.items()}
+
+    def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+        """All messages as they stand there, or those of some topics; oldest first."""
+        return self._files.raw(self._files.topics if topics is None else topics)
+
+    def frames(self) -> Iterator[Received[CameraFrame]]:
+        """All pictures, by the time of receipt."""
+        waiting: deque[tuple[RawMessage, CompressedImage]] = deque()
+        known: dict[tuple[str, float], tuple[RawMessage, FrameInfo]] = {}
+        patience = _PATIENCE if FRAME_INFO in self._files.topics else -1
+        for raw, message in self._messages(FRAME_INFO, *IMAGES.values()):
+            if raw.topic == FRAME_INFO:
+                known[_key(message)] = raw, message
+                _forget(known, raw.stamp_ns - _LATEST_PICTURE)
+            else:
+                waiting.append((raw, message))
+            yield from self._paired(waiting, known, raw.stamp_ns - patience)
+        yield from self._paired(waiting, known, 2**63)
+
+    def _paired(
+        self,
+        waiting: deque[tuple[RawMessage, CompressedImage]],
+        known: dict[tuple[str, float], tuple[RawMessage, FrameInfo]],
+        limit: int,
+    ) -> Iterator[Received[CameraFrame]]:
+        """The pictures of which something is known, or that came before ``limit`` [ns]; none
+        before one that still waits.
+        """
+        while waiting:
+            raw, image = waiting[0]
+            _, info = known.pop(_key(image), (None, None))
+            if info is None and raw.stamp_ns >= limit:
+                return
+            waiting.popleft()
+            view = _VIEWS[raw.topic]
+            yield self._made(raw, camera_frame, image, info, view, raw.stamp_ns / 1e9)
+
+    def states(self) -> Iterator[Received[RobotPacket]]:
+        """All robot states, likewise."""
+        for raw, message in self._messages(ROBOT_STATE):
+            yield self._made(raw, robot_packet, message, raw.stamp_ns / 1e9)
+
+    def samples(self) -> Iterator[Received[SensorDatagram]]:
+        """All sensor samples, likewise."""
+        for raw, message in self._messages(SAMPLES):
+            yield self._made(raw, sensor_datagram, message, raw.stamp_ns / 1e9)
+
+    def results(self) -> Iterator[Result]:
+        """All action chunks."""
+        for raw, message in self._messages(ACTIONS):
+            yield self._made(raw, result_of, message)
+
+    def features(self) -> Iterator[Features]:
+        """All VLM updates."""
+        for raw, message in self._messages(FEATURES):
+            yield self._made(raw, _features, message)
+
+    def _messages(self, *topics: str) -> Iterator[tuple[RawMessage, Any]]:
+        for topic in topics:
+            self.check(topic)
+        for raw in self.raw(topics):
+            try:
+                message = deserialize_message(raw.data, message_class(raw.type))
+            except Exception as error:  # whatever the middleware raises
+                raise self._error(raw, f"does not deserialize: {error}") from error
+            yield raw, message
+
+    def check(self, topic: str) -> None:
+        """RecordingError if a topic of a run is of another type, or version of it, than ours."""
+        found = self._files.topics.get(topic)
+        if found is None:
+            return
+        if found.type != TOPICS[topic]:
+            raise RecordingError(
+                f"{self.path}: {topic} is of type {found.type}, not {TOPICS[topic]}: is it "
+                "another node's?"
+            )
+        if found.type_hash and found.type_hash != _hash_of(found.type):
+            raise RecordingError(
+                f"{self.path}: {topic} was recorded with another version of {found.type}: read it "
+                "with the version of this package that recorded it"
+            )
+
+    def _made(self, raw: RawMessage, make: Callable[..., _Made], *arguments: Any) -> _Made:
+        try:
+            return make(*arguments)
+        except ValueError as error:
+            raise self._error(raw, str(error)) from error
+
+    def _error(self, raw: RawMessage, what: str) -> RecordingError:
+        return RecordingError(
+            f"{self.path}: the message on {raw.topic} at {raw.stamp_ns / 1e9:.6f}: {what}"
+        )
+
+
+@cache
+def _hash_of(message_type: str) -> str:
+    return definition_of(message_type).hash
+
+
+def _key(message: CompressedImage | FrameInfo) -> tuple[str, float]:
+    return message.header.frame_id, seconds(message.header.stamp)
+
+
+def _forget(known: dict[Any, tuple[RawMessage, FrameInfo]], limit: int) -> None:
+    """Drop what is known of pictures that never came."""
+    while known:
+        oldest = next(iter(known))
+        if known[oldest][0].stamp_ns >= limit:
+            return
+        del known[oldest]
+
+
+def _features(message: VLFeatures) -> Features:
+    return Features(
+        update_id=message.update_id,
+        data=np.asarray(message.data, np.float32).reshape(message.shape),
+        view_stamps={
+            view: seconds(stamp)
+            for view, stamp in zip(message.views, message.view_stamps, strict=True)
+        },
+        instruction=message.instruction,
+        model_id=message.model_id,
+        started=seconds(message.started),
+        finished=seconds(message.finished),
+    )

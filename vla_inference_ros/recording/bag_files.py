@@ -1,0 +1,190 @@
+"""The files of a bag: which they are, and their serialized messages in the order of their times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+
+from vla_inference_ros.recording.bag_metadata import METADATA_FILE
+from vla_inference_ros.recording.mcap_format import McapError
+from vla_inference_ros.recording.mcap_scan import McapScan, messages
+from vla_inference_ros.recording.recording import RecordingError
+
+if TYPE_CHECKING:
+    from rosbags.rosbag2 import Reader
+
+_REPAIR = "vla-recover makes it anew of the files that are there"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawMessage:
+    """A message as it stands in a bag: ``data`` is CDR; ``stamp_ns`` is its log time [Unix ns]."""
+
+    topic: str
+    type: str
+    stamp_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic's type, and its hash as far as the bag tells."""
+
+    type: str
+    type_hash: str = ""
+
+
+class BagFiles(Protocol):
+    """A bag's files, together."""
+
+    topics: dict[str, Topic]
+    complete: bool  # none is without its end
+
+    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        """The messages of some topics, oldest first."""
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a bag is there, whole or not: an .mcap file, or a folder with one (or with a .db3)
+    or with metadata.yaml.
+    """
+    if path.is_dir():
+        return (path / METADATA_FILE).exists() or bool(storage_files(path))
+    return path.suffix == ".mcap"
+
+
+def storage_files(folder: Path) -> list[Path]:
+    """A folder's .mcap files, or else its .db3 files, in the order in which they were written."""
+    for suffix in (".mcap", ".db3"):
+        if found := sorted(folder.glob(f"*{suffix}"), key=_in_order):
+            return found
+    return []
+
+
+def _in_order(path: Path) -> tuple[int, str]:
+    """rosbag2 numbers files without leading zeros."""
+    number = re.search(r"_(\d+)$", path.stem)
+    return (int(number[1]) if number else 0), path.name
+
+
+def open_files(path: Path) -> BagFiles:
+    """The files of the bag at a path. Raises RecordingError."""
+    try:
+        if not path.is_dir():
+            return _McapFiles(path, [path])
+        if not (path / METADATA_FILE).exists():
+            return _files_of(path, storage_files(path))
+        content = read_metadata(path)
+        mode = str(content.get("compression_mode") or "none")
+        if mode.lower() != "none":  # of messages or whole files; MCAP has its own
+            return _RosbagsFiles([path])
+        return _files_of(path, named_files(path, content))
+    except OSError as error:
+        raise RecordingError(f"{path} cannot be read: {error}") from error
+
+
+def _files_of(path: Path, files: Sequence[Path]) -> BagFiles:
+    if not files:
+        raise RecordingError(f"{path} has no bag file (.mcap, .db3) that could be read")
+    if files[0].suffix == ".mcap":
+        return _McapFiles(path, files)
+    return _RosbagsFiles(files)
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What a bag's metadata.yaml says. Raises RecordingError."""
+    path = folder / METADATA_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        information = content["rosbag2_bagfile_information"]
+        information["relative_file_paths"][0], information["storage_identifier"]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, IndexError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RecordingError(f"{path} is damaged ({what}). {_REPAIR}") from error
+    found: dict[str, Any] = information
+    return found
+
+
+def named_files(folder: Path, content: dict[str, Any]) -> list[Path]:
+    """The files that a bag's metadata.yaml names. Raises RecordingError if one is missing."""
+    files = [folder / Path(str(name)).name for name in content["relative_file_paths"]]
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        raise RecordingError(
+            f"{folder / METADATA_FILE} names {', '.join(missing)}, which is missing. {_REPAIR}"
+        )
+    return files
+
+
+class _McapFiles:
+    """Read by our own scan, so that a missing end does not matter."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.topics: dict[str, Topic] = {}
+        self._path = path
+        self._scans = []
+        for file in files:
+            try:
+                self._scans.append(McapScan(file))
+            except McapError as error:
+                raise RecordingError(f"{file} cannot be read: {error}") from error
+        self.complete = all(scan.complete for scan in self._scans)
+        for scan in self._scans:
+            for channel in scan.channels.values():
+                self.topics[channel.topic] = Topic(
+                    scan.type_of(channel), channel.metadata.get("topic_type_hash", "")
+                )
+        if not self.complete and not any(len(scan.starts) for scan in self._scans):
+            raise RecordingError(f"{path} was cut off before its first messages were whole")
+
+    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        wanted = [
+            (scan, {number for number, each in scan.channels.items() if each.topic in topics})
+            for scan in self._scans
+        ]
+        try:
+            for scan, number, stamp, data in messages(wanted):
+                channel = scan.channels[number]
+                yield RawMessage(channel.topic, self.topics[channel.topic].type, stamp, data)
+        except (McapError, OSError) as error:
+            raise RecordingError(f"{self._path} is damaged: {error}") from error
+
+
+class _RosbagsFiles:
+    """Read by rosbags: SQLite files, and what rosbag2 has compressed itself."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.complete = True
+        self._files = files
+        self.topics: dict[str, Topic] = {}
+        for file in files:
+            with _opened(file) as reader:
+                for connection in reader.connections:
+                    self.topics[connection.topic] = Topic(connection.msgtype, connection.digest)
+
+    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        for file in self._files:
+            with _opened(file) as reader:
+                wanted = [each for each in reader.connections if each.topic in topics]
+                if wanted:  # an empty list would stand for all
+                    for connection, stamp, data in reader.messages(wanted):
+                        yield RawMessage(connection.topic, connection.msgtype, stamp, bytes(data))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Reader]:
+    """A file, or a whole bag, by rosbags. RecordingError also for what is found damaged later."""
+    from rosbags.rosbag2 import Reader  # most bags do without it
+
+    try:
+        with Reader(path) as reader:
+            yield reader
+    except Exception as error:  # SQLite and the decompressors each have their own
+        what = " ".join(f"{error}".split())
+        raise RecordingError(f"{path} cannot be read: {what}") from error

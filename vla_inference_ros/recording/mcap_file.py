@@ -1,0 +1,172 @@
+"""Writes an MCAP file, so that it can be read as far as it has come at any moment.
+
+Messages gather in memory to a chunk, which then goes to the system at once, whole or not at all.
+What is kept of the chunks that are written, to list them at the file's end, is about 200 bytes of
+each: 5 MB of an hour at full rate.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+from vla_inference_ros.recording import mcap_format as mcap
+from vla_inference_ros.recording.appending import open_new, write_all
+
+# A larger file needs fewer entries in its index; a smaller one less memory to read [bytes].
+CHUNK_SIZE = 4 << 20
+_LIBRARY = "vla_inference_ros"
+
+
+class McapFile:
+    """A file of ROS 2 messages. For one thread.
+
+    OSError always means that nothing was taken and that the file is as it was before.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """A new file; OSError if it is there already."""
+        self._start_at(open_new(path), 0)
+        try:
+            header = mcap.record(mcap.HEADER, mcap.string("ros2"), mcap.string(_LIBRARY))
+            self._append(mcap.MAGIC + header)
+        except OSError:
+            os.close(self._file)
+            path.unlink()
+            raise
+
+    @classmethod
+    def resume(
+        cls,
+        path: Path,
+        size: int,
+        schemas: list[mcap.Schema],
+        channels: list[mcap.Channel],
+        chunks: list[mcap.ChunkIndex],
+        statistics: mcap.Statistics,
+    ) -> McapFile:
+        """Go on behind the first ``size`` bytes of a file, which hold what is given; what stands
+        behind them is dropped.
+        """
+        file = cls.__new__(cls)
+        file._start_at(os.open(path, os.O_WRONLY | os.O_CLOEXEC), size)
+        os.ftruncate(file._file, size)
+        os.lseek(file._file, size, os.SEEK_SET)
+        file._schemas, file._channels, file.statistics = schemas, channels, statistics
+        for chunk in chunks:
+            file._chunks += chunk.pack()
+        return file
+
+    def _start_at(self, descriptor: int, size: int) -> None:
+        self._file, self._size = descriptor, size
+        self._schemas: list[mcap.Schema] = []
+        self._channels: list[mcap.Channel] = []
+        self.statistics = mcap.Statistics()
+        self._chunks = bytearray()  # their index records
+        self._begin_chunk()
+
+    def _begin_chunk(self) -> None:
+        self._chunk = bytearray()
+        self._entries: dict[int, list[tuple[int, int]]] = {}  # log time and place, by channel
+        self._first, self._last = 2**63 - 1, 0
+
+    @property
+    def size(self) -> int:
+        """What has been written [bytes]."""
+        return self._size
+
+    def add_schema(self, name: str, encoding: str, text: str) -> int:
+        """A message type; its id."""
+        schema = mcap.Schema(len(self._schemas) + 1, name, encoding, text)
+        self._schemas.append(schema)
+        self._chunk += schema.pack()
+        return schema.id
+
+    def add_channel(self, schema: int, topic: str, metadata: dict[str, str]) -> int:
+        """A topic; its id."""
+        channel = mcap.Channel(len(self._channels) + 1, schema, topic, "cdr", metadata)
+        self._channels.append(channel)
+        self.statistics.counts[channel.id] = 0
+        self._chunk += channel.pack()
+        return channel.id
+
+    def write(self, channel: int, stamp_ns: int, data: bytes) -> None:
+        """A message; it is with the system after the next ``flush``, or when its chunk is full."""
+        if self._entries and len(self._chunk) + len(data) > CHUNK_SIZE:
+            self.flush()
+        self._entries.setdefault(channel, []).append((stamp_ns, len(self._chunk)))
+        self._first, self._last = min(self._first, stamp_ns), max(self._last, stamp_ns)
+        self._chunk += mcap.RECORD.pack(mcap.MESSAGE, mcap.MESSAGE_HEAD.size + len(data))
+        self._chunk += mcap.MESSAGE_HEAD.pack(channel, 0, stamp_ns, stamp_ns)
+        self._chunk += data
+        self.statistics.add(channel, stamp_ns)
+
+    def flush(self) -> None:
+        """Hand the chunk that was begun to the system."""
+        if not self._entries:
+            return
+        length = len(self._chunk)
+        head = mcap.CHUNK_HEAD.pack(self._first, self._last, length, zlib.crc32(self._chunk))
+        head += mcap.string("") + length.to_bytes(8, "little")
+        head = mcap.RECORD.pack(mcap.CHUNK, len(head) + length) + head
+        self._append_chunk(head, self._chunk)
+        self._begin_chunk()
+
+    def _append_chunk(self, head: bytes, chunk: bytearray) -> None:
+        at = self._size
+        size = len(head) + len(chunk)
+        indexes, offsets, index_size = [], {}, 0
+        for channel, entries in self._entries.items():
+            index = mcap.message_index(channel, entries)
+            offsets[channel] = at + size + index_size
+            index_size += len(index)
+            indexes.append(index)
+        self._append(head, chunk, *indexes)
+        length = len(chunk)
+        self._chunks += mcap.ChunkIndex(
+            self._first, self._last, at, size, offsets, index_size, "", length, length
+        ).pack()
+        self.statistics.chunks += 1
+
+    def finish(self, metadata: str) -> None:
+        """Write the end: ``metadata`` is the bag's, as YAML; the file is not closed by it."""
+        self.flush()
+        at = self._size
+        text = mcap.mapping({"serialized_metadata": metadata})
+        bag = mcap.record(mcap.METADATA, mcap.string("rosbag2"), text)
+        end = mcap.record(mcap.DATA_END, bytes(4))
+        index = mcap.record(
+            mcap.METADATA_INDEX,
+            at.to_bytes(8, "little") + len(bag).to_bytes(8, "little"),
+            mcap.string("rosbag2"),
+        )
+        groups = {
+            mcap.SCHEMA: b"".join(schema.pack() for schema in self._schemas),
+            mcap.CHANNEL: b"".join(channel.pack() for channel in self._channels),
+            mcap.STATISTICS: self.statistics.pack(len(self._schemas), metadata=1),
+            mcap.CHUNK_INDEX: bytes(self._chunks),
+            mcap.METADATA_INDEX: index,
+        }
+        start = place = at + len(bag) + len(end)
+        offsets = b""
+        for opcode, group in groups.items():
+            if group:
+                numbers = b"".join(number.to_bytes(8, "little") for number in (place, len(group)))
+                offsets += mcap.record(mcap.SUMMARY_OFFSET, bytes([opcode]), numbers)
+                place += len(group)
+        self._append(bag, end, *groups.values(), offsets, mcap.footer(start, place))
+
+    def close(self) -> None:
+        """Close the file; without ``finish`` it has no end."""
+        os.close(self._file)
+
+    def _append(self, *pieces: bytes | bytearray) -> None:
+        try:
+            for piece in pieces:
+                write_all(self._file, piece)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            raise
+        self._size += sum(map(len, pieces))
