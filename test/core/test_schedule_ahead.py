@@ -76,3 +76,25 @@ def test_a_clock_that_jumps_over_a_tick_while_it_is_near_misses_none(clock: Fake
     tick = next_tick(schedule)
     assert (tick.stamp, tick.missed) == (EPOCH + 100.0 + PERIOD, 0)
     assert tick.late > 0
+
+
+def test_simulated_time_that_begins_while_it_waits_has_missed_nothing() -> None:
+    clock = FakeClock(0.0)
+
+    def begin() -> None:
+        clock.on_sleep = lambda: None
+        clock.time = 100.0 * PERIOD + 0.0625
+
+    clock.on_sleep = begin
+    schedule = Schedule(PERIOD, clock)
+    stamp = schedule.wait_until_near(threading.Event(), 0.03125)
+    assert stamp == EPOCH + 101.0 * PERIOD
+    assert clock.time == 101.0 * PERIOD - 0.03125
+    assert next_tick(schedule) == Tick(stamp, 0)
+
+
+def test_simulated_time_that_began_before_it_waits_has_missed_nothing() -> None:
+    clock = FakeClock(0.0)
+    schedule = Schedule(PERIOD, clock)
+    clock.time = 100.0 * PERIOD + 0.0625
+    assert next_tick(schedule) == Tick(EPOCH + 101.0 * PERIOD, 0)

@@ -84,11 +84,14 @@ class Schedule:
         self._catch_up = catch_up
         self._is_near = False  # somebody has waited for the next tick already
         self._clock: TickClock = clock or SteadyClock()
-        self._index = self._passed(self._clock.now())
+        now = self._clock.now()
+        self._has_begun = now > 0  # simulated time stands at 0 until somebody says what time it is
+        self._index = self._passed(now)
 
     def wait(self, stopping: threading.Event) -> Tick | None:
         """Wait for the next tick; None once ``stopping`` is set."""
         now = self._clock.now()
+        self._begin(now)
         missed = max(0, self._passed(now) - self._index)
         if missed and (self._catch_up or self._is_near):
             missed -= 1
@@ -102,8 +105,10 @@ class Schedule:
                 due = self._due(self._index)
                 return Tick(self._clock.to_unix(due), missed + slept, now - due)
             self._clock.sleep_until(min(due, now + _SLICE))
-            before, now = now, self._clock.now()
-            if before == 0 or due - now > 2 * self.period:  # it has just started, or was set back
+            now = self._clock.now()
+            if self._begin(now):
+                self._index += 1
+            elif due - now > 2 * self.period:  # it was set back
                 self._index = self._passed(now) + 1
         return None
 
@@ -120,7 +125,17 @@ class Schedule:
                 break
             self._clock.sleep_until(min(due - lead, now + _SLICE))
             now = self._clock.now()
+            if self._begin(now):
+                due = self._due(self._index + 1)
         return self._clock.to_unix(due)
+
+    def _begin(self, now: float) -> bool:
+        """Whether it counts from ``now`` on, because simulated time has just begun."""
+        if self._has_begun or now <= 0:
+            return False
+        self._has_begun = True
+        self._index = self._passed(now)
+        return True
 
     def _passed(self, now: float) -> int:
         """The number of the newest tick that has come."""
