@@ -172,6 +172,11 @@ class Listener:
         self.spin_until(lambda: self._audience(topic) > 0)
         publisher.publish(message)
 
+    def publishers_of(self, topic: str) -> set[str]:
+        """The nodes that are known to publish on a topic."""
+        names = {each.node_name for each in self._node.get_publishers_info_by_topic(topic)}
+        return names - {"_NODE_NAME_UNKNOWN_"}  # one that has come a moment ago, or has gone
+
     def call(self, service_type: Any, name: str, request: Any) -> Any:
         """The first response of a service. It may be asked more than once: what a client asks
         before the two ends know each other well enough is lost without a word.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,6 +56,18 @@ def chunk(number: int) -> ActionChunk:
     return message
 
 
+def published(number: int) -> list[tuple[str, Any]]:
+    """The messages that tell of one of each, with their topics."""
+    image = convert.compressed_image(frame(number), OFFSET, "view1")
+    return [
+        ("/camera/frame_info", convert.frame_info(frame(number), OFFSET, image.header)),
+        (TOPIC, image),
+        ("/robot/state", convert.robot_state(packet(number), OFFSET, "base_link")),
+        ("/sensor/samples", convert.sensor_batch(datagram(number), OFFSET, "sensor")),
+        ("/vla/actions", chunk(number)),
+    ]
+
+
 @dataclass
 class Traffic:
     """Publishes one of each at a call; ``count`` is how many of each there have been."""
@@ -64,11 +77,5 @@ class Traffic:
 
     def __call__(self) -> None:
         number, self.count = self.count, self.count + 1
-        image = convert.compressed_image(frame(number), OFFSET, "view1")
-        info = convert.frame_info(frame(number), OFFSET, image.header)
-        deliver = self.listener.deliver
-        deliver(info, "/camera/frame_info")
-        deliver(image, TOPIC)
-        deliver(convert.robot_state(packet(number), OFFSET, "base_link"), "/robot/state")
-        deliver(convert.sensor_batch(datagram(number), OFFSET, "sensor"), "/sensor/samples")
-        deliver(chunk(number), "/vla/actions")
+        for topic, message in published(number):
+            self.listener.deliver(message, topic)

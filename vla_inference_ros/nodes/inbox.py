@@ -21,10 +21,19 @@ class Inbox(Generic[Message]):
     """Subscribes without a callback. For one thread at a time."""
 
     def __init__(
-        self, node: Node, message_type: type[Message], topic: str, profile: QoSProfile
+        self,
+        node: Node,
+        message_type: type[Message],
+        topic: str,
+        profile: QoSProfile,
+        *,
+        raw: bool = False,
     ) -> None:
-        """Of older messages than ``profile`` has room for, nothing is kept."""
+        """Of older messages than ``profile`` has room for, nothing is kept. With ``raw`` a message
+        is the bytes that were sent.
+        """
         self._node = node
+        self._raw = raw
         self._profile = profile
         # The default event callbacks would wake the executor with every message all the same.
         self._subscription = node.create_subscription(
@@ -32,6 +41,7 @@ class Inbox(Generic[Message]):
             topic,
             _never_called,
             profile,
+            raw=raw,
             callback_group=_Unattended(),
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
@@ -48,7 +58,7 @@ class Inbox(Generic[Message]):
         taken: list[tuple[Message, dict[str, Any]]] = []
         with handle:  # keeps it alive meanwhile
             while len(taken) < self._profile.depth:
-                next_one = handle.take_message(self._subscription.msg_type, False)
+                next_one = handle.take_message(self._subscription.msg_type, self._raw)
                 if next_one is None:
                     break
                 taken.append(next_one)

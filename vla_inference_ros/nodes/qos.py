@@ -12,6 +12,14 @@ def _reliable(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
+def _latched(depth: int) -> QoSProfile:
+    return QoSProfile(
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
 IMAGES = _reliable(30)  # a second at full rate, for readers that are held up
 FRAME_INFO = _reliable(150)  # of all views
 ROBOT = _reliable(50)  # half a second at 100 Hz
@@ -23,9 +31,8 @@ DIAGNOSTICS = _reliable(10)
 # For recorders: what comes in while they are held up for seconds.
 RECORDED_IMAGES, RECORDED = _reliable(100), _reliable(500)
 # The last message is kept for nodes that start later.
-INSTRUCTION = STATUS = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
+INSTRUCTION = STATUS = _latched(1)
+RECORDED_LATCHED = _latched(100)
 
 
 def newest() -> QoSProfile:

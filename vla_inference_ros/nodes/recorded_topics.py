@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
@@ -16,7 +14,8 @@ from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, FrameInfo, RobotState, SensorBatch
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.vla_node import Stream
+from vla_inference_ros.nodes.saving import Item, NumberedInbox
+from vla_inference_ros.nodes.vla_node import Stream, VlaNode
 from vla_inference_ros.recording.messages import (
     camera_frame,
     result_of,
@@ -29,26 +28,14 @@ _LATEST_PICTURE = 30.0  # after what is known of it; by then it was lost [s]
 _RESULT_BYTES = 2000  # of an action chunk as JSON, about
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Something to be saved: ``count`` things of a ``kind``, ``size`` [bytes] of them, the newest
-    acquired at ``stamp`` [Unix s].
-    """
-
-    kind: str
-    content: Any
-    size: int
-    stamp: float
-    count: int = 1
-
-
 class RecordedTopics:
     """For one thread. ``streams`` count what does not fit, and what never arrived."""
 
-    def __init__(self, node: Node, streams: Mapping[str, Stream]) -> None:
+    def __init__(self, node: VlaNode[Any], streams: Mapping[str, Stream]) -> None:
         self._streams = streams
         self._images = {
-            view: _Numbered(
+            view: NumberedInbox(
+                node,
                 Inbox(
                     node,
                     CompressedImage,
@@ -60,11 +47,11 @@ class RecordedTopics:
             for view in VIEWS
         }
         infos = Inbox(node, FrameInfo, "/camera/frame_info", qos.RECORDED)
-        self._infos = _Numbered(infos, streams["frames"])
+        self._infos = NumberedInbox(node, infos, streams["frames"])
         self._known: dict[tuple[str, float], tuple[FrameInfo, float]] = {}
         self._waiting: list[tuple[float, str, CompressedImage, float]] = []
-        self._others: list[tuple[_Numbered, str, Callable[[Any, float], Item]]] = [
-            (_Numbered(Inbox(node, kind, topic, qos.RECORDED), streams[name]), name, make)
+        self._others: list[tuple[NumberedInbox, str, Callable[[Any, float], Item]]] = [
+            (NumberedInbox(node, Inbox(node, kind, topic, qos.RECORDED), streams[name]), name, make)
             for kind, topic, name, make in (
                 (RobotState, "/robot/state", "robot", _state),
                 (SensorBatch, "/sensor/samples", "sensor", _samples),
@@ -78,28 +65,28 @@ class RecordedTopics:
         """
         for source, name, make in self._others:
             for message, published in source.take():
-                yield from self._made(name, partial(make, message, published))
+                yield from self._made(name, partial(make, message, published / 1e9))
         yield from self._frames(-1.0 if all_of_it else _PATIENCE)
 
     def _frames(self, patience: float) -> Iterator[Item]:
         now = time.monotonic()
         for view, source in self._images.items():
             for image, published in source.take():
-                self._waiting.append((now, view, image, published))
+                self._waiting.append((now, view, image, published / 1e9))
         for info, _ in self._infos.take():  # after the images, before which they were sent
             self._known[info.header.frame_id, seconds(info.header.stamp)] = info, now
         waiting, self._waiting = self._waiting, []
-        for arrival, view, image, published in waiting:
+        for arrival, view, image, received in waiting:
             key = (image.header.frame_id, seconds(image.header.stamp))
-            info, _ = self._known.pop(key, (None, now))
+            info = self._known.pop(key, (None, now))[0]
             if info is None and now - arrival < patience:
-                self._waiting.append((arrival, view, image, published))
+                self._waiting.append((arrival, view, image, received))
                 continue
             if info is None:
                 self._streams["frames"].warn(
                     "no info", f"nothing is known of a picture of {view} but its topic"
                 )
-            yield from self._made("frames", partial(_frame, image, info, view, published))
+            yield from self._made("frames", partial(_frame, image, info, view, received))
         self._forget(now)
 
     def _forget(self, now: float) -> None:
@@ -115,28 +102,6 @@ class RecordedTopics:
             yield make()
         except ValueError as error:
             self._streams[name].problem("not fit to be saved", str(error))
-
-
-class _Numbered:
-    """An inbox that notices when a message never arrives."""
-
-    def __init__(self, inbox: Inbox[Any], stream: Stream) -> None:
-        self._inbox, self._stream = inbox, stream
-        self._last: int | None = None
-
-    def take(self) -> Iterator[tuple[Any, float]]:
-        """The messages since the last call, each with when it was published [Unix s]."""
-        for message, info in self._inbox.take_with_info():
-            number = info["publication_sequence_number"]
-            if self._last is not None and number > self._last + 1:
-                self._stream.problem(
-                    "lost on the way",
-                    f"{number - self._last - 1} message(s) never arrived: is the machine "
-                    "overloaded?",
-                    number - self._last - 1,
-                )
-            self._last = number
-            yield message, info["source_timestamp"] / 1e9
 
 
 def _frame(image: CompressedImage, info: FrameInfo | None, view: str, published: float) -> Item:

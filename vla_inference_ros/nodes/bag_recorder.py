@@ -1,0 +1,117 @@
+"""Bag recorder node: all topics of a run, into a bag, while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.saving import (
+    DATA,
+    PICTURES,
+    RESULTS,
+    Item,
+    NumberedInbox,
+    SavingConfig,
+    SavingNode,
+)
+from vla_inference_ros.nodes.vla_node import Stream, VlaNode, run
+from vla_inference_ros.recording.bag_writer import BagWriter, bag_name
+from vla_inference_ros.recording.definitions import message_class
+from vla_inference_ros.recording.topics import (
+    ACTIONS,
+    FEATURES,
+    FRAME_INFO,
+    IMAGES,
+    LATCHED,
+    SAMPLES,
+    TOPICS,
+)
+
+_RANKS = {"frames": PICTURES, "robot": DATA, "sensor": DATA, "results": RESULTS, "status": DATA}
+_KINDS = {
+    **dict.fromkeys((*IMAGES.values(), FRAME_INFO), "frames"),
+    **dict.fromkeys(("/joint_states", "/robot/pose", "/robot/state"), "robot"),
+    SAMPLES: "sensor",
+    **dict.fromkeys(("/vla/instruction", FEATURES, ACTIONS), "results"),
+    **dict.fromkeys(("/vla/status", "/vla/reports", "/diagnostics"), "status"),
+}
+_SHARED = ("/vla/instruction", "/vla/reports", "/diagnostics")  # that several nodes publish
+
+
+@dataclass(frozen=True, slots=True)
+class BagRecorderConfig(SavingConfig):
+    """Parameters of the bag recorder."""
+
+
+class BagRecorder(SavingNode[BagRecorderConfig]):
+    """Writes ``bag_<start>/`` in ``output_dir``."""
+
+    def __init__(self, **node_arguments: Any) -> None:
+        super().__init__("bag_recorder", BagRecorderConfig, _RANKS, **node_arguments)
+        self.begin("bag", _BagFolder, lambda: _SerializedTopics(self, self.kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Serialized:
+    """A message as it was sent, and when that was [Unix ns]."""
+
+    topic: str
+    stamp: int
+    data: bytes
+
+
+class _BagFolder:
+    """The bag as a sink."""
+
+    def __init__(self, output_dir: Path, start: float) -> None:
+        self._bag = BagWriter(output_dir / bag_name(start))
+        self.folder = self._bag.folder
+
+    def save(self, item: Item) -> None:
+        message: _Serialized = item.content
+        self._bag.write(message.topic, TOPICS[message.topic], message.stamp, message.data)
+
+    def flush(self) -> None:
+        self._bag.flush()
+
+    def close(self) -> None:
+        self._bag.close()
+
+
+class _SerializedTopics:
+    """All topics, read when it asks, as the bytes that were sent. For one thread."""
+
+    def __init__(self, node: VlaNode[Any], streams: Mapping[str, Stream]) -> None:
+        self._inboxes = {
+            topic: NumberedInbox(node, _inbox(node, topic), streams[kind], shared=topic in _SHARED)
+            for topic, kind in _KINDS.items()
+        }
+
+    def take(self, all_of_it: bool = False) -> Iterator[Item]:
+        """What has come since the last call, by its time: nearly in order is well to read."""
+        found = [
+            _Serialized(topic, stamp, data)
+            for topic, inbox in self._inboxes.items()
+            for data, stamp in inbox.take()
+        ]
+        for message in sorted(found, key=lambda message: message.stamp):
+            kind = _KINDS[message.topic]
+            yield Item(kind, message, len(message.data), message.stamp / 1e9)
+
+
+def _inbox(node: Node, topic: str) -> Inbox[Any]:
+    profile = qos.RECORDED_IMAGES if topic in IMAGES.values() else qos.RECORDED
+    if topic in LATCHED:
+        profile = qos.RECORDED_LATCHED
+    return Inbox(node, message_class(TOPICS[topic]), topic, profile, raw=True)
+
+
+def main() -> int:
+    """Run the node."""
+    return run(BagRecorder)

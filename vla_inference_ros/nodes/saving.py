@@ -1,0 +1,267 @@
+"""What both recorders share: one thread reads the topics, the other writes to the disk, and between
+them waits what the disk is too slow for. Neither ever holds up who publishes.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.vla_node import StartError, Stream, VlaNode
+from vla_inference_ros.recording.backlog import Backlog
+
+_READ_PERIOD = 0.05  # between two looks at the topics [s]
+_LAST_LOOK = 0.3  # that long it still reads when it is to stop: what is on its way [s]
+_DISK_PERIOD = 0.5  # between two looks at the disk's free space [s]
+_FLUSH_PERIOD = 0.5  # of what a killed recorder loses, with the time to write it [s]
+_RETRY_PERIOD = 0.5  # between two attempts to write results that the disk did not take [s]
+_MB = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class SavingConfig:
+    """Parameters of every recorder."""
+
+    output_dir: str = parameter(".", "folder in which the recorder makes its own")
+    buffer_mb: float = parameter(
+        256.0,
+        "what may wait in memory for a slow disk; of it half for pictures [MB]",
+        minimum=1.0,
+        maximum=1e6,
+    )
+    reserve_mb: float = parameter(
+        500.0,
+        "free space on the disk under which pictures are dropped, and under a quarter of it all "
+        "else but results [MB]",
+        minimum=0.0,
+        maximum=1e9,
+    )
+
+
+Config = TypeVar("Config", bound=SavingConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """What a kind of items may take: of the buffer, and of the disk's reserve. What may take the
+    whole reserve is written again and again until the disk takes it.
+    """
+
+    share: float
+    reserve: float
+
+
+PICTURES, DATA, RESULTS = Rank(0.5, 1.0), Rank(1.0, 0.25), Rank(math.inf, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to be saved: ``count`` things of a ``kind``, ``size`` [bytes] of them, the newest
+    acquired at ``stamp`` [Unix s].
+    """
+
+    kind: str
+    content: Any
+    size: int
+    stamp: float
+    count: int = 1
+
+
+class Source(Protocol):
+    """Where items come from; for one thread."""
+
+    def take(self, all_of_it: bool = False) -> Iterator[Item]:
+        """What has come since the last call; at the end ``all_of_it``, also what would wait."""
+
+
+class Sink(Protocol):
+    """Where items go; for one thread."""
+
+    folder: Path
+
+    def save(self, item: Item) -> None:
+        """Take an item. OSError if the disk does not, ValueError if it is not fit."""
+
+    def flush(self) -> None:
+        """Hand to the system what has been taken; OSError if it does not take it yet."""
+
+    def close(self) -> None:
+        """Finish all files; OSError if that cannot be done."""
+
+
+class NumberedInbox:
+    """An inbox that notices when a message never arrives, and tells when each was published; by
+    simulated time, as much before now as it was.
+
+    Of a topic that is ``shared`` by several publishers nothing is noticed: each numbers its own
+    messages, and a message does not tell whose it is.
+    """
+
+    def __init__(
+        self, node: VlaNode[Any], inbox: Inbox[Any], stream: Stream, *, shared: bool = False
+    ) -> None:
+        self._node, self._inbox, self._stream, self._shared = node, inbox, stream, shared
+        self._simulated = bool(node.get_parameter("use_sim_time").value)
+        self._last: int | None = None
+
+    def take(self) -> Iterator[tuple[Any, int]]:
+        """The messages since the last call, each with when it was published [Unix ns]. None from
+        before simulated time has begun: they would seem to be from 1970.
+        """
+        now = self._node.now()
+        shift = round((now - time.time()) * 1e9) if self._simulated else 0
+        for message, info in self._inbox.take_with_info():
+            if not self._shared:
+                self._check(info["publication_sequence_number"])
+            if now:
+                yield message, info["source_timestamp"] + shift
+
+    def _check(self, number: int) -> None:
+        lost = 0 if self._last is None else number - self._last - 1
+        self._last = number
+        if lost > 0:
+            self._stream.problem(
+                "lost on the way",
+                f"{lost} message(s) never arrived: is the machine overloaded?",
+                lost,
+            )
+
+
+class SavingNode(VlaNode[Config]):
+    """Carries items of several kinds from a source to a sink, and counts what gets lost."""
+
+    stop_time = 4.0  # to write what waits
+
+    def __init__(
+        self,
+        name: str,
+        config_type: type[Config],
+        ranks: Mapping[str, Rank],
+        **node_arguments: Any,
+    ) -> None:
+        super().__init__(name, config_type, **node_arguments)
+        self._ranks = ranks
+        self.kinds: dict[str, Stream] = {kind: self.add_stream(kind) for kind in ranks}
+        self._backlog: Backlog[Item] = Backlog(round(self.config.buffer_mb * _MB))
+        self._free, self._next_look = math.inf, 0.0
+        self._next_flush = 0.0
+        self._bytes = 0
+
+    def begin(
+        self, what: str, make_sink: Callable[[Path, float], Sink], make_source: Callable[[], Source]
+    ) -> None:
+        """Save to what ``make_sink`` makes in ``output_dir`` for a run that starts at a time
+        [Unix s]. Raises StartError.
+        """
+        output_dir = self.config.output_dir
+        try:
+            self._sink = make_sink(Path(output_dir).expanduser(), time.time())
+        except OSError as error:
+            raise StartError(
+                f"parameter 'output_dir': cannot make a {what} in {output_dir}: {error}"
+            ) from error
+        self._source = make_source()
+        # In this order they are stopped: nothing is read any more when the writer finishes.
+        self.add_worker("reader", self._read)
+        self.add_worker("writer", self._write)
+        self.get_logger().info(f"saving to {self._sink.folder}")
+
+    def release(self) -> None:
+        """Say what has been saved."""
+        lines = [f"saved {self._bytes / _MB:.1f} MB in {self._sink.folder}"]
+        for kind, stream in self.kinds.items():
+            reading = stream.tally.read()
+            problems = [f"{count} {what}" for what, count in reading.problems.items()]
+            lines.append(f"{reading.accepted} {kind}" + "".join(f", {text}" for text in problems))
+        lines.append(f"at most {self._backlog.most_bytes / _MB:.1f} MB waited for the disk")
+        self.get_logger().info("\n  ".join(lines))
+
+    def _read(self, stopping: threading.Event) -> None:
+        while not stopping.wait(_READ_PERIOD):
+            self._take_in()
+        end = time.monotonic() + _LAST_LOOK
+        while time.monotonic() < end:
+            self._take_in()
+            time.sleep(_READ_PERIOD)
+        self._take_in(all_of_it=True)
+
+    def _take_in(self, all_of_it: bool = False) -> None:
+        for item in self._source.take(all_of_it):
+            if not self._backlog.put(item, item.size, self._ranks[item.kind].share):
+                self.kinds[item.kind].problem(
+                    "dropped, slow disk",
+                    f"more than {self.config.buffer_mb:g} MB wait to be written: is the disk of "
+                    f"{self._sink.folder} too slow, or at its end?",
+                )
+
+    def _write(self, stopping: threading.Event) -> None:
+        """All that comes, until it is to stop and nothing waits any more."""
+        while True:
+            item = self._backlog.take(_READ_PERIOD)
+            if item is not None and self._has_room(item):
+                self._save(item, stopping)
+            elif item is None and stopping.is_set():
+                break
+            self._flush()
+        try:
+            self._sink.close()
+        except OSError as error:
+            self.get_logger().error(
+                f"cannot finish {self._sink.folder}: {error}. Make room on its disk, then "
+                "vla-recover finishes it"
+            )
+
+    def _has_room(self, item: Item) -> bool:
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _DISK_PERIOD
+            self._free = shutil.disk_usage(self._sink.folder).free / _MB
+        if self._free >= self._ranks[item.kind].reserve * self.config.reserve_mb:
+            return True
+        self.kinds[item.kind].problem(
+            "dropped, full disk",
+            f"only {self._free:.0f} MB are free for {self._sink.folder}: make room, or set another "
+            "output_dir",
+        )
+        return False
+
+    def _save(self, item: Item, stopping: threading.Event) -> None:
+        """Write one item; results again and again until the disk takes them."""
+        stream = self.kinds[item.kind]
+        while True:
+            try:
+                self._sink.save(item)
+            except ValueError as error:
+                stream.problem("not fit to be saved", str(error))
+                return
+            except OSError as error:
+                if self._ranks[item.kind] is RESULTS and not stopping.is_set():
+                    self._warn(item.kind, error)
+                    stopping.wait(_RETRY_PERIOD)
+                    continue
+                stream.problem("lost, disk", f"cannot write to {self._sink.folder}: {error}")
+                return
+            stream.accept(item.stamp, item.count)
+            self._bytes += item.size
+            return
+
+    def _flush(self) -> None:
+        now = time.monotonic()
+        if now < self._next_flush:
+            return
+        self._next_flush = now + _FLUSH_PERIOD
+        try:
+            self._sink.flush()
+        except OSError as error:
+            self._warn(next(iter(self.kinds)), error)
+
+    def _warn(self, kind: str, error: OSError) -> None:
+        self.kinds[kind].warn("disk", f"cannot write to {self._sink.folder}: {error}; trying on")
