@@ -14,9 +14,12 @@ from vla_inference_ros.graph import (
     FAULT_NODE,
     FAULT_PORTS,
     NODES,
+    REPLAY_ARGUMENTS,
+    REPLAYED_NODES,
     SIM_NODES,
     ArgumentError,
     build,
+    build_replay,
 )
 
 # The interface that launch files, scripts and people rely on.
@@ -36,14 +39,22 @@ DEFAULTS = {
     "sim": "false",
     "faults": "false",
     "save_data": "false",
+    "record": "false",
     "output_dir": ".",
     "duration": "0.0",
     "respawn": "false",
     "params_file": "",
 }
+# What only the bridges and their senders need makes no sense in a replay.
+NOT_REPLAYED = {
+    *("robot_host", "robot_port", "camera_port", "sensor_port", "sim", "faults", "respawn"),
+}
+REPLAY_DEFAULTS = {"bag": "", "rate": "1.0"} | {
+    name: default for name, default in DEFAULTS.items() if name not in NOT_REPLAYED
+}
 TARGETS = [
     pytest.param(argument, node, parameter, id=f"{argument.name}-{node}")
-    for argument in ARGUMENTS
+    for argument in {a.name: a for a in (*ARGUMENTS, *REPLAY_ARGUMENTS)}.values()
     for node, parameter in argument.targets
 ]
 
@@ -59,9 +70,10 @@ def parameters(built: graph.Graph) -> dict[str, dict[str, graph.Value]]:
 
 
 def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
-    assert {argument.name: argument.default for argument in ARGUMENTS} == DEFAULTS
-    assert len(ARGUMENTS) == len(DEFAULTS)
-    assert all(argument.description for argument in ARGUMENTS)
+    for arguments, defaults in ((ARGUMENTS, DEFAULTS), (REPLAY_ARGUMENTS, REPLAY_DEFAULTS)):
+        assert {argument.name: argument.default for argument in arguments} == defaults
+        assert len(arguments) == len(defaults)
+        assert all(argument.description for argument in arguments)
 
 
 @pytest.mark.parametrize(("argument", "node", "parameter"), TARGETS)
@@ -77,7 +89,23 @@ def test_an_argument_goes_to_a_parameter_and_has_its_default(
 @pytest.mark.parametrize("file", graph.LAUNCH_FILES)
 def test_launch_files_are_installed_and_set_known_arguments(file: str) -> None:
     assert (graph.share() / "launch" / file).is_file()
-    build(graph.LAUNCH_FILES[file])
+    launch_file = graph.LAUNCH_FILES[file]
+    names = {argument.name for argument in launch_file.arguments}
+    assert set(launch_file.preset) <= names
+    for argument in launch_file.arguments:
+        preset = launch_file.preset.get(argument.name, argument.default)
+        assert launch_file.default(argument) == preset
+
+
+def test_a_launch_file_presets_what_is_not_given() -> None:
+    demo = graph.LAUNCH_FILES["demo.launch.py"]
+    assert demo.graph({}) == build({"model": "tiny", "sim": "true"})
+    assert demo.graph({"model": "stub"}) == build({"model": "stub", "sim": "true"})
+
+
+def test_every_launch_file_that_is_there_is_known() -> None:
+    files = (Path(__file__).parents[1] / "launch").glob("*.launch.py")
+    assert {file.name for file in files} == set(graph.LAUNCH_FILES)
 
 
 def test_every_node_is_an_installed_executable() -> None:
@@ -179,6 +207,7 @@ def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
         ("faults", "some"),
         ("respawn", "2"),
         ("save_data", "ja"),
+        ("record", "bag"),
     ],
 )
 def test_a_bad_value_is_named(name: str, text: str) -> None:
@@ -204,6 +233,66 @@ def test_save_data_adds_the_recorder(tmp_path: Path) -> None:
     assert [node.name for node in built.nodes] == [*NODES, "recorder"]
     assert parameters(built) == {"recorder": {"output_dir": str(tmp_path)}}
     assert "recorder" not in [node.name for node in build({"output_dir": str(tmp_path)}).nodes]
+
+
+def test_record_adds_the_bag_recorder(tmp_path: Path) -> None:
+    built = build({"record": "true", "output_dir": str(tmp_path)})
+    assert [node.name for node in built.nodes] == [*NODES, "bag_recorder"]
+    assert parameters(built) == {"bag_recorder": {"output_dir": str(tmp_path)}}
+    both = build({"record": "true", "save_data": "true", "output_dir": str(tmp_path)})
+    assert [node.name for node in both.nodes] == [*NODES, "recorder", "bag_recorder"]
+    assert set(parameters(both)) == {"recorder", "bag_recorder"}
+
+
+# --- replay.launch.py
+
+
+def test_a_replay_is_by_simulated_time_and_has_no_bridges(tmp_path: Path) -> None:
+    built = build_replay({"bag": str(tmp_path)})
+    assert [node.name for node in built.nodes] == [*REPLAYED_NODES, "bag_player"]
+    assert parameters(built) == {
+        **{node: {"use_sim_time": True} for node in REPLAYED_NODES},
+        "bag_player": {"bag": str(tmp_path)},  # it makes the time
+    }
+    assert not built.respawn
+    assert built.params_file == graph.share() / "config" / "async.yaml"
+
+
+def test_a_replay_takes_the_arguments_of_what_it_runs(tmp_path: Path) -> None:
+    given = {"bag": str(tmp_path), "rate": "2", "model": "stub", "vl_reuse": "2"}
+    built = build_replay({**given, "save_data": "true", "record": "true", "output_dir": "/x"})
+    names = [node.name for node in built.nodes]
+    assert names == [*REPLAYED_NODES, "recorder", "bag_recorder", "bag_player"]
+    found = parameters(built)
+    assert found["bag_player"] == {"bag": str(tmp_path), "rate": 2.0}
+    assert found["vlm"] == {"use_sim_time": True, "model": "stub", "vl_reuse": 2}
+    assert found["action_expert"] == found["vlm"]
+    for recorder in ("recorder", "bag_recorder"):
+        assert found[recorder] == {"use_sim_time": True, "output_dir": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "argument bag:= is missing: name a bag or a run folder"),
+        ({"bag": ""}, "argument bag:= is missing"),
+        ({"bag": "/none"}, "argument bag:=/none: there is no such file or folder"),
+        ({"bag": ".", "rate": "0"}, "argument rate:=0 cannot be used: not more than 0"),
+        ({"bag": ".", "rate": "-1.5"}, r"argument rate:=-1\.5 cannot be used"),
+        ({"bag": ".", "rate": "nan"}, "argument rate:=nan cannot be used"),
+        ({"bag": ".", "rate": "x"}, "argument rate:=x cannot be used"),
+        ({"bag": ".", "sim": "true"}, "unknown argument 'sim'; known are .*, bag, "),
+    ],
+)
+def test_what_cannot_be_replayed_is_explained(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{message}"):
+        build_replay(given)
+
+
+def test_a_bag_may_lie_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bag").mkdir()
+    build_replay({"bag": "~/bag"})
 
 
 def test_launching_imports_no_ros_and_no_model() -> None:

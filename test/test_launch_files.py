@@ -7,25 +7,56 @@ works as a whole in test_launcher.py.
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vla_inference_ros import graph
+from vla_inference_ros.rosbag2 import PACKAGES, is_installed
 
 pytest.importorskip("ros2launch", reason="'ros2 launch' comes with a ROS installation only")
 
 
-def run(file: str, *arguments: str) -> tuple[int, str]:
+# Stands in for ros2 bag, which not every ROS installation has, and shows what it is called with: a
+# recorder that runs until Ctrl+C, and a paused player that ends a moment after it is resumed.
+ROS2 = """#!{python}
+import os, pathlib, signal, sys, time
+resumed = pathlib.Path(__file__).with_name("resumed")
+print("called with:", *sys.argv[1:], flush=True)
+if sys.argv[1:3] == ["service", "call"]:
+    resumed.touch()
+elif sys.argv[2] == "record":
+    signal.signal(signal.SIGINT, lambda *_: os._exit(2))  # as the command ros2 does
+    time.sleep(2 if "fail" in sys.argv[6] else 60)
+    os._exit(3)
+else:
+    import rclpy
+    from rosgraph_msgs.msg import Clock
+    rclpy.init()
+    node = rclpy.create_node("player")
+    clock = node.create_publisher(Clock, "/clock", 1)
+    while not resumed.exists():
+        clock.publish(Clock())
+        time.sleep(0.05)
+"""
+
+
+def run(file: str, *arguments: str, **environment: str) -> tuple[int, str]:
     """The exit status, and what was said."""
+    ros2 = shutil.which("ros2")
+    assert ros2 is not None
     done = subprocess.run(
-        ["ros2", "launch", "--noninteractive", graph.PACKAGE, file, *arguments],
+        [ros2, "launch", "--noninteractive", graph.PACKAGE, file, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=60,
+        env={**os.environ, **environment},
     )
     return done.returncode, done.stdout
 
@@ -42,6 +73,21 @@ def quick(tmp_path: Path) -> list[str]:
     return ["model:=stub", f"params_file:={params_file}", *ports]
 
 
+@pytest.fixture
+def rosbag2(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine that has it."""
+    resources = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    resources.mkdir(parents=True)
+    for package in PACKAGES:
+        (resources / package).touch()
+    (tmp_path / "ros2").write_text(ROS2.format(python=sys.executable))
+    (tmp_path / "ros2").chmod(0o755)
+    return {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "AMENT_PREFIX_PATH": f"{tmp_path}:{os.environ['AMENT_PREFIX_PATH']}",
+    }
+
+
 def free_port(kind: socket.SocketKind) -> int:
     with socket.socket(socket.AF_INET, kind) as free:
         free.bind(("127.0.0.1", 0))
@@ -52,9 +98,10 @@ def free_port(kind: socket.SocketKind) -> int:
 def test_show_args_lists_every_argument_with_the_files_default(file: str) -> None:
     status, output = run(file, "--show-args")
     assert status == 0
-    assert output.count("(default: ") == len(graph.ARGUMENTS)
-    for argument in graph.ARGUMENTS:
-        default = graph.LAUNCH_FILES[file].get(argument.name, argument.default)
+    launch_file = graph.LAUNCH_FILES[file]
+    assert output.count("(default: ") == len(launch_file.arguments)
+    for argument in launch_file.arguments:
+        default = launch_file.default(argument)
         shown = (
             f"'{argument.name}':\n        {argument.description}\n        (default: {default!r})"
         )
@@ -84,4 +131,52 @@ def test_a_wrong_argument_is_explained_and_nothing_started(argument: str) -> Non
     status, output = run("async.launch.py", argument)
     assert status == 1
     assert f"argument {argument}" in output
+    assert "process started" not in output
+
+
+def test_ros2_bag_records_where_it_is_installed(
+    quick: list[str], rosbag2: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["sim:=true", "record:=true", "duration:=0.5", f"output_dir:={tmp_path}"]
+    status, output = run("async.launch.py", *arguments, *quick, **rosbag2)
+    assert status == 0, output
+    assert f"called with: bag record --storage mcap --output {tmp_path}/bag_" in output
+    assert "process[bag_record-7]" in output
+    assert "bag_recorder" not in output
+
+
+def test_the_own_recorder_does_elsewhere(quick: list[str], tmp_path: Path) -> None:
+    arguments = ["sim:=true", "record:=true", "duration:=0.5", f"output_dir:={tmp_path}"]
+    status, output = run("async.launch.py", *arguments, *quick)
+    assert status == 0, output
+    expected = "bag_record-7" if is_installed() else "bag_recorder-7"
+    assert f"[{expected}]: process has finished cleanly" in output
+
+
+def test_a_recorder_that_dies_ends_all_with_status_1(
+    quick: list[str], rosbag2: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["record:=true", f"output_dir:={tmp_path}/fail"]
+    status, output = run("async.launch.py", *arguments, *quick, **rosbag2)
+    assert status == 1, output
+    assert "bag_record-7 died with exit code 3" in output
+
+
+def test_ros2_bag_plays_once_all_are_ready(rosbag2: dict[str, str], tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    (bag / "metadata.yaml").touch()
+    status, output = run("replay.launch.py", "model:=stub", f"bag:={bag}", "rate:=2", **rosbag2)
+    assert status == 0, output
+    played = output.index(f"called with: bag play {bag} --clock 100 --rate 2.0")
+    ready = output.index("[bag_player-5]: process has finished cleanly")
+    resumed = output.index("called with: service call /rosbag2_player/resume")
+    ended = output.index("process[bag_play-4] was required")
+    assert played < ready < resumed < ended
+
+
+def test_a_replay_without_a_recording_is_explained() -> None:
+    status, output = run("replay.launch.py")
+    assert status == 1
+    assert "argument bag:= is missing" in output
     assert "process started" not in output

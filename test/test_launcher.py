@@ -77,8 +77,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_show_args_lists_every_argument_with_the_files_default(file: str) -> None:
     done = run("--show-args", file)
     assert (done.returncode, done.stderr) == (0, "")
-    for argument in graph.ARGUMENTS:
-        default = graph.LAUNCH_FILES[file].get(argument.name, argument.default)
+    launch_file = graph.LAUNCH_FILES[file]
+    assert done.stdout.count("(default: ") == len(launch_file.arguments)
+    for argument in launch_file.arguments:
+        default = launch_file.default(argument)
         shown = (
             f"'{argument.name}':\n        {argument.description}\n        (default: {default!r})"
         )
@@ -89,7 +91,7 @@ def test_help_names_the_files() -> None:
     for arguments in (["--help"], ["async.launch.py", "-h"]):
         done = run(*arguments)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "async.launch.py, demo.launch.py" in done.stdout
+        assert ", ".join(graph.LAUNCH_FILES) in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,10 @@ def test_help_names_the_files() -> None:
             "argument params_file:=/none: there is no such file",
         ),
         (["async.launch.py", "faults:=true"], "argument faults:=true needs sim:=true: "),
+        (["replay.launch.py"], "argument bag:= is missing: "),
+        (["replay.launch.py", "bag:=/none"], "argument bag:=/none: there is no such file"),
+        (["replay.launch.py", "bag:=/", "rate:=0"], "argument rate:=0 cannot be used: "),
+        (["replay.launch.py", "bag:=/", "sim:=true"], "unknown argument 'sim'; known are "),
     ],
 )
 def test_a_wrong_command_line_is_explained_and_nothing_started(

@@ -39,6 +39,15 @@ def test_launch_arguments() -> None:
     assert rows(section("Launch arguments")) == expected
 
 
+def test_replay_arguments() -> None:
+    page = (ROOT / "docs" / "replay.md").read_text(encoding="utf-8")
+    text = page.split("\n## Into the nodes\n")[1].split("\n## ")[0]
+    own = [a for a in graph.REPLAY_ARGUMENTS if a not in graph.ARGUMENTS]
+    assert rows(text) == [f"| `{a.name}` | `{shown(a.default)}` | {a.description} |" for a in own]
+    for argument in graph.REPLAY_ARGUMENTS:
+        assert f"`{argument.name}`" in text
+
+
 @pytest.mark.parametrize("node", graph.ALL_NODES)
 def test_parameters(node: str) -> None:
     text = PARAMETERS.split(f"\n**{node}**\n")[1].split("\n**")[0]

@@ -8,7 +8,7 @@ what ``config/async.yaml`` holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,13 @@ def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError("not a finite number")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if value <= 0:
+        raise ValueError("not more than 0")
     return value
 
 
@@ -78,7 +85,10 @@ NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
 FAULT_NODE = "fault_injector"
 RECORDER = "recorder"
-ALL_NODES = (*NODES, RECORDER, *SIM_NODES, FAULT_NODE)
+BAG_RECORDER = "bag_recorder"
+BAG_PLAYER = "bag_player"
+REPLAYED_NODES = ("vlm", "action_expert", "monitor")  # whose inputs are played
+ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *SIM_NODES, FAULT_NODE)
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
@@ -169,11 +179,12 @@ ARGUMENTS = (
         _boolean,
     ),
     Argument("save_data", "false", "save a run folder: pictures, CSV, NPZ, JSON", _boolean),
+    Argument("record", "false", "record a bag: bag_<start> in output_dir", _boolean),
     Argument(
         "output_dir",
         ".",
-        "folder in which save_data makes its own",
-        targets=((RECORDER, "output_dir"),),
+        "folder in which save_data and record make theirs",
+        targets=((RECORDER, "output_dir"), (BAG_RECORDER, "output_dir")),
     ),
     Argument(
         "duration",
@@ -186,11 +197,26 @@ ARGUMENTS = (
     Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
 )
 
-# The launch files: what each sets differently from the arguments' defaults.
-LAUNCH_FILES: dict[str, dict[str, str]] = {
-    "async.launch.py": {},
-    "demo.launch.py": {"model": "tiny", "sim": "true"},
-}
+_REPLAYED = (
+    *("checkpoint", "fusion_strategy", "model", "device", "dtype", "instruction", "vl_reuse"),
+    *("action_rate", "save_data", "record", "output_dir", "duration", "params_file"),
+)
+REPLAY_ARGUMENTS = (
+    Argument(
+        "bag",
+        "",
+        "a bag or a run folder, whose inputs are played; must be given",
+        targets=((BAG_PLAYER, "bag"),),
+    ),
+    Argument(
+        "rate",
+        "1.0",
+        "how many times as fast as it was recorded",
+        _positive,
+        ((BAG_PLAYER, "rate"),),
+    ),
+    *(argument for argument in ARGUMENTS if argument.name in _REPLAYED),
+)
 
 
 def prefix() -> Path:
@@ -209,34 +235,103 @@ def share() -> Path:
 
 
 def build(given: Mapping[str, str]) -> Graph:
-    """The graph for the arguments that were given, by name; raises ArgumentError."""
-    arguments = {argument.name: argument for argument in ARGUMENTS}
-    unknown = sorted(set(given) - set(arguments))
-    if unknown:
-        raise ArgumentError(
-            f"unknown argument {unknown[0]!r}; known are {', '.join(sorted(arguments))}"
-        )
-    values = {name: a.value(given.get(name, a.default)) for name, a in arguments.items()}
+    """The whole graph for the arguments that were given, by name; raises ArgumentError."""
+    values = _values(ARGUMENTS, given)
     if values["faults"] and not values["sim"]:
         raise ArgumentError(
             "argument faults:=true needs sim:=true: point real senders at a fault_injector of "
             "your own instead"
         )
-    params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
-    if not params_file.is_file():
-        raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
-    overrides: dict[str, dict[str, Value]] = {}
-    for name in given:
-        for node, parameter in arguments[name].targets:
-            overrides.setdefault(node, {})[parameter] = values[name]
-    names = NODES + ((RECORDER,) if values["save_data"] else ())
+    overrides = _overrides(ARGUMENTS, given, values)
+    names = NODES + _recorders(values)
     names += SIM_NODES if values["sim"] else ()
     if values["faults"]:
         names += (FAULT_NODE,)
         for node, port in FAULT_PORTS.items():
             overrides.setdefault(node, {})["port"] = port
-    return Graph(
-        nodes=tuple(NodeSpec(name, overrides.get(name, {})) for name in names),
-        params_file=params_file,
-        respawn=bool(values["respawn"]),
-    )
+    return _graph(names, overrides, values, respawn=bool(values["respawn"]))
+
+
+def build_replay(given: Mapping[str, str]) -> Graph:
+    """The nodes that infer, by simulated time, and the player of their inputs; likewise.
+
+    Nothing is restarted: a player that began again would turn time back.
+    """
+    values = _values(REPLAY_ARGUMENTS, given)
+    if not values["bag"]:
+        raise ArgumentError("argument bag:= is missing: name a bag or a run folder")
+    if not Path(str(values["bag"])).expanduser().exists():
+        raise ArgumentError(f"argument bag:={values['bag']}: there is no such file or folder")
+    overrides = _overrides(REPLAY_ARGUMENTS, given, values)
+    names = REPLAYED_NODES + _recorders(values)
+    for name in names:
+        overrides.setdefault(name, {})["use_sim_time"] = True
+    return _graph((*names, BAG_PLAYER), overrides, values, respawn=False)
+
+
+def _values(arguments: Sequence[Argument], given: Mapping[str, str]) -> dict[str, Value]:
+    """Every argument's value."""
+    known = {argument.name for argument in arguments}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise ArgumentError(
+            f"unknown argument {unknown[0]!r}; known are {', '.join(sorted(known))}"
+        )
+    return {a.name: a.value(given.get(a.name, a.default)) for a in arguments}
+
+
+def _overrides(
+    arguments: Sequence[Argument], given: Mapping[str, str], values: Mapping[str, Value]
+) -> dict[str, dict[str, Value]]:
+    """The parameters that what was given overrides, by node."""
+    overrides: dict[str, dict[str, Value]] = {}
+    for argument in arguments:
+        if argument.name in given:
+            for node, parameter in argument.targets:
+                overrides.setdefault(node, {})[parameter] = values[argument.name]
+    return overrides
+
+
+def _recorders(values: Mapping[str, Value]) -> tuple[str, ...]:
+    wanted = ((RECORDER, values["save_data"]), (BAG_RECORDER, values["record"]))
+    return tuple(name for name, is_wanted in wanted if is_wanted)
+
+
+def _graph(
+    names: Sequence[str],
+    overrides: Mapping[str, dict[str, Value]],
+    values: Mapping[str, Value],
+    *,
+    respawn: bool,
+) -> Graph:
+    params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
+    if not params_file.is_file():
+        raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
+    nodes = tuple(NodeSpec(name, overrides.get(name, {})) for name in names)
+    return Graph(nodes=nodes, params_file=params_file, respawn=respawn)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFile:
+    """What a launch file runs; ``preset`` is what it sets differently from the defaults of its
+    ``arguments``.
+    """
+
+    arguments: tuple[Argument, ...]
+    build: Callable[[Mapping[str, str]], Graph]
+    preset: Mapping[str, str] = field(default_factory=dict)
+
+    def default(self, argument: Argument) -> str:
+        """An argument's default in this file."""
+        return self.preset.get(argument.name, argument.default)
+
+    def graph(self, given: Mapping[str, str]) -> Graph:
+        """The graph for the arguments that were given, by name; raises ArgumentError."""
+        return self.build({**self.preset, **given})
+
+
+LAUNCH_FILES = {
+    "async.launch.py": LaunchFile(ARGUMENTS, build),
+    "demo.launch.py": LaunchFile(ARGUMENTS, build, {"model": "tiny", "sim": "true"}),
+    "replay.launch.py": LaunchFile(REPLAY_ARGUMENTS, build_replay),
+}

@@ -223,28 +223,27 @@ def _describe(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
-def _parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """(launch file, arguments given), with what the launch file itself gives."""
+def _parse(arguments: Sequence[str]) -> tuple[graph.LaunchFile, dict[str, str]]:
+    """(launch file, arguments given)."""
     name, *rest = arguments
     if name not in graph.LAUNCH_FILES:
         raise graph.ArgumentError(
             f"unknown launch file {name!r}; known are {', '.join(graph.LAUNCH_FILES)}"
         )
-    given = dict(graph.LAUNCH_FILES[name])
+    given = {}
     for text in rest:
         key, separator, value = text.partition(":=")
         if not separator:
             raise graph.ArgumentError(f"{text!r} is not of the form name:=value")
         given[key] = value
-    return name, given
+    return graph.LAUNCH_FILES[name], given
 
 
-def _show_arguments(preset: dict[str, str]) -> None:
+def _show_arguments(file: graph.LaunchFile) -> None:
     print("Arguments (pass as NAME:=VALUE):")
-    for argument in graph.ARGUMENTS:
-        default = preset.get(argument.name, argument.default)
+    for argument in file.arguments:
         print(f"\n    '{argument.name}':\n        {argument.description}")
-        print(f"        (default: {default!r})")
+        print(f"        (default: {file.default(argument)!r})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -260,11 +259,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     try:
-        name, given = _parse(arguments)
+        file, given = _parse(arguments)
         if show:
-            _show_arguments(graph.LAUNCH_FILES[name])
+            _show_arguments(file)
             return 0
-        built = graph.build(given)
+        built = file.graph(given)
     except (graph.ArgumentError, FileNotFoundError) as error:
         print(f"vla-launch: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,157 @@
+"""What the launch files describe to ``ros2 launch``: the graph of graph.py.
+
+``ros2 bag`` records and plays bags here, where it is installed; the package's own nodes do
+elsewhere. The counterpart without ROS's launch is launcher.py.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    Shutdown,
+    TimerAction,
+)
+from launch.events.process import ProcessExited
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from vla_inference_ros import graph, rosbag2
+
+_LAST_MOMENT = 1.0  # for what was inferred from a bag's last message [s]
+
+
+def description(name: str) -> LaunchDescription:
+    """Of the launch file with this name."""
+    file = graph.LAUNCH_FILES[name]
+    names = {argument.name for argument in file.arguments}
+    given: dict[str, str] = {}
+
+    def note_given(context: LaunchContext) -> None:
+        """Before the defaults are declared, only what the user gave is configured."""
+        given.update({k: v for k, v in context.launch_configurations.items() if k in names})
+
+    def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
+        built = file.graph(given)
+        return [action for node in built.nodes for action in _actions(node, built)]
+
+    return LaunchDescription(
+        [
+            OpaqueFunction(function=note_given),
+            *(
+                DeclareLaunchArgument(
+                    a.name, default_value=file.default(a), description=a.description
+                )
+                for a in file.arguments
+            ),
+            OpaqueFunction(function=start),
+        ]
+    )
+
+
+def _actions(node: graph.NodeSpec, built: graph.Graph) -> list[LaunchDescriptionEntity]:
+    if node.name == graph.BAG_RECORDER and rosbag2.is_installed():
+        return [_bag_record(node, built)]
+    if node.name == graph.BAG_PLAYER and rosbag2.is_installed():
+        bag = Path(str(node.parameters["bag"])).expanduser()
+        if rosbag2.can_play(bag):
+            return _bag_play(node, built.params_file, bag)
+    return [_node(node, built.params_file, built.respawn)]
+
+
+def _node(
+    node: graph.NodeSpec, params_file: Path, respawn: bool = False, on_exit: Any = None
+) -> Node:
+    # Typed: untyped text is read as YAML, where an instruction "yes" is a truth value.
+    # With a duration the monitor's end is the end of the run: launch would restart it.
+    respawn = respawn and "duration" not in node.parameters
+    overrides = {k: ParameterValue(v, value_type=type(v)) for k, v in node.parameters.items()}
+    return Node(
+        package=graph.PACKAGE,
+        executable=node.name,
+        parameters=[str(params_file), overrides],
+        output="screen",
+        respawn=respawn,
+        respawn_delay=graph.RESPAWN_DELAY,
+        on_exit=None if respawn else on_exit or _end_all,
+    )
+
+
+def _bag_record(node: graph.NodeSpec, built: graph.Graph) -> ExecuteProcess:
+    """``ros2 bag record`` with the parameters of the package's own recorder that it knows."""
+    folder = node.parameters.get("output_dir", _parameter(built.params_file, node, "output_dir"))
+    command = rosbag2.record(
+        Path(str(folder or ".")).expanduser(),
+        time.time(),
+        use_sim_time=bool(node.parameters.get("use_sim_time")),
+    )
+
+    def restart(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        """Into another bag: launch's own respawn would name the same one again."""
+        if context.is_shutdown:
+            return _end_all(event, context)
+        return [TimerAction(period=graph.RESPAWN_DELAY, actions=[_bag_record(node, built)])]
+
+    return _process(command, "bag_record", on_exit=restart if built.respawn else _end_all)
+
+
+def _bag_play(node: graph.NodeSpec, params_file: Path, bag: Path) -> list[LaunchDescriptionEntity]:
+    """``ros2 bag play``, paused until the package's own player finds that all are ready."""
+    rate = float(node.parameters.get("rate", _parameter(params_file, node, "rate") or 1.0))
+    waiting = graph.NodeSpec(node.name, {**node.parameters, "plays": False})
+
+    def resume(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if event.returncode != 0 or context.is_shutdown:
+            return _end_all(event, context)
+        return [_process(list(rosbag2.RESUME), "bag_resume", on_exit=_fail)]
+
+    return [
+        _process(
+            rosbag2.play(bag, rate), "bag_play", on_exit=partial(_end_all, after=_LAST_MOMENT)
+        ),
+        _node(waiting, params_file, on_exit=resume),
+    ]
+
+
+def _process(command: list[str], name: str, on_exit: Any) -> ExecuteProcess:
+    return ExecuteProcess(cmd=command, name=name, output="screen", on_exit=on_exit)
+
+
+def _parameter(params_file: Path, node: graph.NodeSpec, name: str) -> Any:
+    """A node's parameter in the file; None if the file does not have it."""
+    nodes = yaml.safe_load(params_file.read_text(encoding="utf-8")) or {}
+    return nodes.get(node.name, {}).get("ros__parameters", {}).get(name)
+
+
+def _end_all(
+    event: ProcessExited, context: LaunchContext, after: float = 0.0
+) -> list[LaunchDescriptionEntity]:
+    """Nothing runs on without a process, but for so many seconds; one that died makes the exit
+    status 1.
+    """
+    _fail(event, context)
+    if context.is_shutdown:
+        return []
+    end = Shutdown(reason=f"{event.process_name} has ended")
+    return [TimerAction(period=after, actions=[end])] if after else [end]
+
+
+def _fail(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """An exception is the only way to the exit status 1: after Shutdown alone ``ros2 launch``
+    returns 0.
+    """
+    # What has not finished starting ends by Ctrl+C's signal itself, which is as good; the command
+    # ros2 then returns the signal's number.
+    by_signal = event.returncode in (-signal.SIGINT, signal.SIGINT)
+    if event.returncode != 0 and not (context.is_shutdown and by_signal):
+        raise RuntimeError(f"{event.process_name} died with exit code {event.returncode}")
+    return []
