@@ -44,6 +44,8 @@ def draft_chunk(
         header=header(stamp),
         action_names=list(ACTION_NAMES),
         vl_update_id=features.message.update_id,
+        instruction=features.message.instruction,
+        features_model_id=features.message.model_id,
         vl_reuse_index=inputs.reuse_index,
         vl_reuse_limit=inputs.reuse_limit,
         views=features.message.views,
