@@ -1,0 +1,243 @@
+"""The command ``vla-export``: what it says, its exit status, what is left of a failed export."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_recording import FakeRecording
+
+from vla_inference_ros.export.command import main
+from vla_inference_ros.export.to_run import to_run
+
+SUPPORT = Path(__file__).parents[1] / "support"
+TARGETS = ("run", "csv", "lerobot")
+MOST_GROWTH = 12_000  # of the memory that a ten times longer recording needs [kB]
+
+CHILD = """
+import resource, sys
+from pathlib import Path
+from fake_recording import FakeRecording
+from vla_inference_ros.export.command import main
+from vla_inference_ros.recording import recording
+"""
+# Exports a recording of any length, with no file larger than a limit.
+FAKED = f"""{CHILD}
+seconds, limit, *given = sys.argv[1:]
+recording.open_recording = lambda path: FakeRecording(path, float(seconds), jpeg_size=20_000)
+if int(limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+sys.exit(main(given))
+"""
+# Exports a recording to a run folder and that to the other forms; prints the peak of its memory.
+MEASURED = f"""{CHILD}
+seconds, output = float(sys.argv[1]), Path(sys.argv[2])
+from vla_inference_ros.export.to_run import to_run
+to_run(FakeRecording(seconds=seconds, jpeg_size=60_000), output, None)
+(run,) = output.iterdir()
+for target in {TARGETS[1:]}:
+    assert main([str(run), "--to", target, "--output", str(output)]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def needs(target: str) -> None:
+    if target == "lerobot":
+        pytest.importorskip("pyarrow", reason="pyarrow, an extra, is not installed")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("run")
+    to_run(FakeRecording(instructions=()), output, None)
+    (folder,) = output.iterdir()
+    return folder
+
+
+def started(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=SUPPORT,  # the checkout's own package has no messages
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_says_what_it_made_and_makes_it_once(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    needs(target)
+    name = run.name if target == "run" else f"{run.name}_{target}"
+    given = [str(run), "--to", target, "--output", str(tmp_path / "new")]
+    assert main(given) == 0
+    assert capsys.readouterr().out.startswith(str(tmp_path / "new" / name))
+    made = sorted(path.name for path in (tmp_path / "new").rglob("*"))
+    assert main(given) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"vla-export: {tmp_path / 'new' / name} is there already")
+    assert said.err.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "new").rglob("*")) == made
+
+
+def test_by_default_it_is_made_in_the_current_folder(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(run), "--to", "csv"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"{run.name}_csv"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["x"], "the following arguments are required: --to"),
+        (["x", "--to", "video"], "invalid choice: 'video'"),
+        (["x", "--to", "run", "--ascans"], "--ascans is for --to csv"),
+        (["x", "--to", "csv", "--task", "cut"], "--task is for --to lerobot"),
+    ],
+)
+def test_a_wrong_command_line(
+    given: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(given)
+    assert left.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def truncated(folder: Path) -> str:
+    (npz,) = folder.glob("*.npz")
+    npz.write_bytes(npz.read_bytes()[:2000])
+    return f"{npz} is damaged"
+
+
+def without_results(folder: Path) -> str:
+    (results,) = folder.glob("*.json")
+    results.unlink()
+    return "is neither a bag"
+
+
+def cut_table(folder: Path) -> str:
+    (table,) = folder.glob("robot_state_*.csv")
+    table.write_text(table.read_text()[:-30])
+    return f"{table}, line 61: "
+
+
+def empty_results(folder: Path) -> str:
+    (results,) = folder.glob("*.json")
+    results.write_text("")
+    return f"{results} is no whole JSON list"
+
+
+def foreign_results(folder: Path) -> str:
+    (results,) = folder.glob("*.json")
+    results.write_text(json.dumps([{"timestamp": 1.0}]))
+    return "action chunk 1: actions is no list of steps"
+
+
+def without_pictures(folder: Path) -> str:
+    for picture in folder.glob("View2/*.jpg"):
+        picture.unlink()
+    return "which cannot be read"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, without_results, cut_table, empty_results, foreign_results, without_pictures],
+)
+def test_what_is_damaged_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, damage: Any
+) -> None:
+    needs(target)
+    to_run(FakeRecording(), tmp_path, None)
+    (folder,) = tmp_path.iterdir()
+    complaint = damage(folder)
+    output = tmp_path / "output"
+    assert main([str(folder), "--to", target, "--output", str(output)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("vla-export: ")
+    assert complaint in said
+    assert said.count("\n") == 1
+    assert not output.exists() or not list(output.iterdir())
+
+
+def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "x"), "--to", "csv"]) == 1
+    assert capsys.readouterr().err == f"vla-export: {tmp_path / 'x'} does not exist\n"
+
+
+def test_an_output_that_cannot_be_made(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([str(run), "--to", "csv", "--output", str(tmp_path / "file")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"vla-export: nothing exported to {tmp_path / 'file'}: ")
+    assert said.count("\n") == 1
+
+
+def test_without_pyarrow_the_remedy_is_said(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("vla_inference_ros.export.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main([str(run), "--to", "lerobot", "--output", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("vla-export: --to lerobot needs pyarrow, which is an extra: pip install")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_ctrl_c_leaves_nothing(tmp_path: Path, target: str) -> None:
+    needs(target)
+    process = started(FAKED, 1e6, 0, "fake", "--to", target, "--output", tmp_path)
+    end = time.monotonic() + 30
+    while not any(path.is_file() for path in tmp_path.rglob("*")):
+        assert time.monotonic() < end, "it never began"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, complaint = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (said, complaint) == ("", "vla-export: interrupted, nothing exported\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path, target: str) -> None:
+    needs(target)
+    process = started(FAKED, 1e6, 200_000, "fake", "--to", target, "--output", tmp_path)
+    said, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == ""
+    assert complaint.startswith(f"vla-export: nothing exported to {tmp_path}: ")
+    assert "File too large" in complaint
+    assert complaint.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
+    needs("lerobot")
+    peaks = []
+    for seconds in (3, 30):
+        (tmp_path / str(seconds)).mkdir()
+        process = started(MEASURED, seconds, tmp_path / str(seconds))
+        said, complaint = process.communicate(timeout=60)
+        assert process.returncode == 0, complaint
+        peaks.append(int(said.splitlines()[-1]))
+    assert peaks[1] - peaks[0] < MOST_GROWTH, peaks
+    size = sum(path.stat().st_size for path in (tmp_path / "30").rglob("*.jpg"))
+    assert size / 1000 > 3 * MOST_GROWTH  # what it would need if it kept the pictures
