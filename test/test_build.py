@@ -23,18 +23,27 @@ from vla_inference_ros import graph
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "install", "log", "*.egg-info", ".*_cache", "__pycache__")
-EXECUTABLES = {*graph.ALL_NODES, "vla-launch", "vla-recover"}
+COMMANDS = {"vla-launch", "vla-recover", "vla-resend", "vla-replay", "vla-export", "vla-report"}
+EXECUTABLES = {*graph.ALL_NODES, *COMMANDS}
 # Modules whose packages are called otherwise: by rosdep, by pip.
 NAMES = {
+    "backports": ("python3-rosbags-pip", "rosbags"),  # zstd and lz4 come with it
+    "compression": ("python3-rosbags-pip", "rosbags"),  # Python's own zstd, from 3.14 on
     "cv2": ("python3-opencv", "opencv-python-headless"),
     "huggingface_hub": ("python3-transformers-pip", "transformers"),  # comes with it
+    "lz4": ("python3-rosbags-pip", "rosbags"),
+    "matplotlib": ("python3-matplotlib", "matplotlib"),
     "numpy": ("python3-numpy", "numpy"),
+    "rosbags": ("python3-rosbags-pip", "rosbags"),
     "safetensors": ("python3-transformers-pip", "transformers"),  # comes with it
     "tokenizers": ("python3-transformers-pip", "transformers"),  # comes with it
+    "tqdm": ("python3-tqdm", "tqdm"),
     "torch": ("python3-pytorch-pip", "torch"),
     "transformers": ("python3-transformers-pip", "transformers"),
+    "yaml": ("python3-yaml", "pyyaml"),
     "zmq": ("python3-zmq", "pyzmq"),
 }
+EXTRAS = {"pyarrow": "lerobot"}  # imported where they are needed; with the extra that brings them
 
 # --- the workspace
 
@@ -152,7 +161,7 @@ def imported() -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module)
     packages = {module.partition(".")[0] for module in modules}
-    return packages - sys.stdlib_module_names - {graph.PACKAGE}
+    return packages - sys.stdlib_module_names - {graph.PACKAGE} - set(EXTRAS)
 
 
 def test_the_version_is_that_of_package_xml() -> None:
@@ -166,9 +175,12 @@ def test_package_xml_names_what_is_imported() -> None:
 
 def test_pip_is_told_what_is_imported() -> None:
     needed = {NAMES[name][1] for name in imported() & set(NAMES)}
+    required = importlib.metadata.requires(graph.PACKAGE) or []
     for requirements in (
-        importlib.metadata.requires(graph.PACKAGE) or [],
+        [line for line in required if "extra ==" not in line],
         (ROOT / "requirements" / "run.txt").read_text().splitlines(),
     ):
         names = {re.match(r"[\w.-]+", line) for line in requirements if not line.startswith("#")}
         assert {name[0] for name in names if name} == needed
+    for module, extra in EXTRAS.items():
+        assert f'{module}; extra == "{extra}"' in required
