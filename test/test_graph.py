@@ -222,6 +222,14 @@ def test_an_unknown_argument_is_named_with_the_known_ones() -> None:
         assert name in str(caught.value)
 
 
+def test_a_params_file_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.yaml").touch()
+    assert build({"params_file": "~/own.yaml"}).params_file == tmp_path / "own.yaml"
+
+
 def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
     for missing in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(ArgumentError, match=f"params_file:={missing}: there is no such file"):

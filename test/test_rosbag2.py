@@ -20,7 +20,7 @@ from rclpy.qos import (
 from vla_inference_ros import graph, rosbag2
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.recording.bag_writer import bag_name
-from vla_inference_ros.recording.topics import IMAGES, INPUTS, LATCHED, TOPICS
+from vla_inference_ros.recording.topics import IMAGES, INPUTS, TOPICS
 
 START = 1_700_000_000.0
 QOS, STORAGE = (graph.share() / "config" / name for name in ("bag_qos.yaml", "bag_storage.yaml"))
@@ -139,10 +139,7 @@ def test_the_topics_are_heard_as_the_bag_recorder_hears_them() -> None:
     assert list(overrides()) == list(TOPICS)
     for topic, profile in overrides().items():
         assert set(profile) == {"history", "reliability", "durability", "depth"}
-        expected = qos.RECORDED_IMAGES if topic in IMAGES.values() else qos.RECORDED
-        if topic in LATCHED:
-            expected = qos.RECORDED_LATCHED
-        assert as_ros2_bag_reads_it(profile) == expected, topic
+        assert as_ros2_bag_reads_it(profile) == qos.recorded(topic), topic
 
 
 def test_what_is_played_reaches_the_nodes() -> None:

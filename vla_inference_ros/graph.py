@@ -28,8 +28,18 @@ def _boolean(text: str) -> bool:
     return values[text.lower()]
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("not a whole number") from None
+
+
 def _number(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("not a number") from None
     if not math.isfinite(value):
         raise ValueError("not a finite number")
     return value
@@ -134,7 +144,7 @@ ARGUMENTS = (
         "vl_reuse",
         "4",
         "action chunks for one VLM update",
-        int,
+        _whole,
         (("vlm", "vl_reuse"), ("action_expert", "vl_reuse")),
     ),
     Argument(
@@ -154,21 +164,21 @@ ARGUMENTS = (
         "robot_port",
         "5556",
         "TCP port of the robot sender",
-        int,
+        _whole,
         (("robot_bridge", "port"), ("sim_robot", "port"), (FAULT_NODE, "robot_port")),
     ),
     Argument(
         "camera_port",
         "5555",
         "TCP port that the cameras push to",
-        int,
+        _whole,
         (("camera_bridge", "port"), ("sim_camera", "port"), (FAULT_NODE, "camera_port")),
     ),
     Argument(
         "sensor_port",
         "9999",
         "UDP port that the sensor sends to",
-        int,
+        _whole,
         (("sensor_bridge", "port"), ("sim_sensor", "port"), (FAULT_NODE, "sensor_port")),
     ),
     Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
@@ -304,7 +314,8 @@ def _graph(
     *,
     respawn: bool,
 ) -> Graph:
-    params_file = Path(str(values["params_file"]) or share() / "config" / "async.yaml")
+    given = str(values["params_file"])
+    params_file = Path(given).expanduser() if given else share() / "config" / "async.yaml"
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
     nodes = tuple(NodeSpec(name, overrides.get(name, {})) for name in names)

@@ -5,12 +5,12 @@ What is recorded, and how, is the package's: topics, quality of service, and how
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from vla_inference_ros.graph import share
+from vla_inference_ros.recording.bag_writer import bag_name
 from vla_inference_ros.recording.topics import INPUTS, TOPICS
 
 PACKAGES = ("ros2bag", "rosbag2_storage_mcap", "ros2service")
@@ -43,11 +43,10 @@ def can_play(path: Path) -> bool:
 
 def record(output_dir: Path, start: float, use_sim_time: bool) -> list[str]:
     """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``."""
-    name = time.strftime("bag_%Y%m%d_%H%M%S", time.localtime(start))
     command = [
         *("ros2", "bag", "record"),
         *("--storage", "mcap"),
-        *("--output", str(output_dir / name)),
+        *("--output", str(output_dir / bag_name(start))),
         *("--qos-profile-overrides-path", str(_config("bag_qos.yaml"))),
         *("--storage-config-file", str(_config("bag_storage.yaml"))),
         *("--max-cache-size", str(_CACHE)),

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from vla_inference_ros.export.to_run import to_run
 SUPPORT = Path(__file__).parents[1] / "support"
 TARGETS = ("run", "csv", "lerobot")
 MOST_GROWTH = 12_000  # of the memory that a ten times longer recording needs [kB]
+ENDLESS = 10_000.0  # of a recording that no test waits for the end of [s]
+LIMIT = 120.0  # for what takes a second on a machine that has nothing else to do [s]
 
 CHILD = """
 import resource, sys
@@ -60,14 +64,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def started(code: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python that runs the code, and is gone afterwards whatever becomes of the test."""
+    with subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=SUPPORT,  # the checkout's own package has no messages
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -203,14 +213,14 @@ def test_without_pyarrow_the_remedy_is_said(
 @pytest.mark.parametrize("target", TARGETS)
 def test_ctrl_c_leaves_nothing(tmp_path: Path, target: str) -> None:
     needs(target)
-    process = started(FAKED, 1e6, 0, "fake", "--to", target, "--output", tmp_path)
-    end = time.monotonic() + 30
-    while not any(path.is_file() for path in tmp_path.rglob("*")):
-        assert time.monotonic() < end, "it never began"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    said, complaint = process.communicate(timeout=30)
+    with started(FAKED, ENDLESS, 0, "fake", "--to", target, "--output", tmp_path) as process:
+        end = time.monotonic() + LIMIT
+        while not any(path.is_file() for path in tmp_path.rglob("*")):
+            assert time.monotonic() < end, "it never began"
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert (said, complaint) == ("", "vla-export: interrupted, nothing exported\n")
     assert not list(tmp_path.iterdir())
@@ -219,8 +229,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path, target: str) -> None:
     needs(target)
-    process = started(FAKED, 1e6, 200_000, "fake", "--to", target, "--output", tmp_path)
-    said, complaint = process.communicate(timeout=60)
+    given = ("fake", "--to", target, "--output", tmp_path)
+    with started(FAKED, ENDLESS, 200_000, *given) as process:
+        said, complaint = process.communicate(timeout=LIMIT)
     assert process.returncode == 1
     assert said == ""
     assert complaint.startswith(f"vla-export: nothing exported to {tmp_path}: ")
@@ -234,8 +245,8 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     peaks = []
     for seconds in (3, 30):
         (tmp_path / str(seconds)).mkdir()
-        process = started(MEASURED, seconds, tmp_path / str(seconds))
-        said, complaint = process.communicate(timeout=60)
+        with started(MEASURED, seconds, tmp_path / str(seconds)) as process:
+            said, complaint = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, complaint
         peaks.append(int(said.splitlines()[-1]))
     assert peaks[1] - peaks[0] < MOST_GROWTH, peaks

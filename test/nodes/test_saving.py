@@ -154,6 +154,22 @@ def test_a_disk_that_stays_full_does_not_keep_it_from_stopping(
     assert "vla-recover finishes it" in capfd.readouterr().err
 
 
+def test_what_the_disk_has_not_taken_in_time_is_told(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    monkeypatch.setattr(bench.node, "stop_time", 0.1)
+    bench.disk.may_go_on.clear()
+    bench.topics.items.append(item("results"))
+    until(lambda: bench.disk.tried)
+    bench.node.close()
+    assert (
+        "was not finished, and what still waited is lost: run vla-recover" in capfd.readouterr().err
+    )
+    bench.disk.may_go_on.set()
+    until(lambda: bench.disk.closed)
+
+
 def test_a_slow_disk_costs_pictures_first_and_results_never(make: Callable[..., Bench]) -> None:
     bench = make(buffer_mb=1.0)
     bench.disk.may_go_on.clear()
@@ -206,8 +222,13 @@ def test_a_folder_that_cannot_be_made_keeps_it_from_starting(
 class Numbered:
     """An inbox with messages of some numbers."""
 
-    def __init__(self, *numbers: int) -> None:
-        self.numbers = numbers
+    topic = "/topic"
+
+    def __init__(self, *numbers: int, publishers: int = 1) -> None:
+        self.numbers, self.publishers = numbers, publishers
+
+    def count_publishers(self) -> int:
+        return self.publishers
 
     def take_with_info(self) -> list[tuple[str, dict[str, int]]]:
         return [
@@ -230,3 +251,13 @@ def test_messages_that_never_arrived_are_counted(
         assert taken == [("message", number) for number in numbers]
         told = {"lost on the way": lost} if lost and not shared else {}
         assert dict(node.kinds["sensor"].tally.read().problems) == told
+
+
+def test_of_several_publishers_it_is_warned_and_nothing_is_counted(
+    make: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = make().node
+    inbox: Any = Numbered(900, 3, 901, 4, publishers=2)
+    list(NumberedInbox(node, inbox, node.kinds["sensor"]).take())
+    assert dict(node.kinds["sensor"].tally.read().problems) == {}
+    assert "sensor: 2 nodes publish /topic, and all is saved" in capfd.readouterr().err

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 import pytest
 import yaml
-from bags import COUNT, bag, cut_off, file_of, foreign_bag, run_messages
+from bags import COUNT, bag, cut_off, file_of, foreign_bag, run_messages, write
 from rosbags.rosbag2 import CompressionMode, Reader, StoragePlugin
 
 from vla_inference_ros.recording import mcap_file
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.bag import Bag
+from vla_inference_ros.recording.bag_writer import BagWriter
+from vla_inference_ros.recording.in_use import InUseError
 from vla_inference_ros.recording.mcap_scan import records
 from vla_inference_ros.recording.recover import main
 from vla_inference_ros.recording.recover_bag import recover_bag
@@ -160,6 +163,18 @@ def test_what_cannot_be_completed_is_told(
     assert f"{whole}:" in output.out
 
 
+def test_a_bag_that_is_still_written_is_left_alone(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag")
+    write(writer, run_messages())
+    writer.flush()
+    for path in (writer.folder, file_of(writer.folder)):
+        with pytest.raises(InUseError, match="still being written: wait until its recorder has"):
+            recover_bag(path)
+    writer.close()
+    assert_complete(writer.folder, 6 * COUNT)
+    recover_bag(writer.folder)
+
+
 def test_on_a_full_disk_it_can_be_tried_again(
     whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,7 +186,8 @@ def test_on_a_full_disk_it_can_be_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(mcap_file, "write_all", full)
         assert main([str(whole)]) == 1
-    assert "No space left on device" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.fullmatch(f"vla-recover: {whole} cannot be completed: .*No space left.*\\n", said)
     assert main([str(whole)]) == 0
     assert_complete(whole, 6 * COUNT)
 

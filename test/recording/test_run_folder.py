@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording import run_folder
+from vla_inference_ros.recording.in_use import InUseError
 from vla_inference_ros.recording.recover import NoRunFolderError, main, recover
 from vla_inference_ros.recording.run_folder import RunWriter, folder_name, safe_name
 from vla_inference_ros.recording.traffic import Received
@@ -68,6 +70,12 @@ def fill(writer: RunWriter) -> None:
         writer.add_result({"number": number})
 
 
+def killed(writer: RunWriter) -> Path:
+    """The folder as its recorder leaves it when it is killed: nobody holds its lock."""
+    folder = writer.folder.parent / "killed"
+    return Path(shutil.copytree(writer.folder, folder))
+
+
 def assert_whole(folder: Path) -> None:
     """All that ``fill`` has put in, and nothing else."""
     stamp = folder_name(START).removeprefix("async_inference_")
@@ -103,10 +111,20 @@ def test_a_run_that_is_closed_has_the_complete_layout(writer: RunWriter) -> None
 def test_a_run_that_is_not_closed_is_recovered(writer: RunWriter) -> None:
     fill(writer)
     (writer.folder / "View1" / "cut_off.jpg.part").write_bytes(JPEG[:10])
-    said = "\n".join(recover(writer.folder))
-    assert_whole(writer.folder)
+    folder = killed(writer)
+    said = "\n".join(recover(folder))
+    assert_whole(folder)
     for what in ("5 action chunks", "5 robot states", "5 pictures", "15 samples", "cut_off"):
         assert what in said
+
+
+def test_a_run_that_is_still_written_is_left_alone(writer: RunWriter) -> None:
+    fill(writer)
+    with pytest.raises(InUseError, match="still being written: wait until its recorder has ended"):
+        recover(writer.folder)
+    writer.close()
+    assert_whole(writer.folder)
+    recover(writer.folder)
 
 
 def test_recovering_a_complete_run_changes_nothing(writer: RunWriter) -> None:
@@ -118,8 +136,9 @@ def test_recovering_a_complete_run_changes_nothing(writer: RunWriter) -> None:
 
 
 def test_an_empty_run_is_recovered(writer: RunWriter) -> None:
-    said = recover(writer.folder)
-    assert json.loads(only(writer.folder, "inference_results_*.json").read_text()) == []
+    folder = killed(writer)
+    said = recover(folder)
+    assert json.loads(only(folder, "inference_results_*.json").read_text()) == []
     assert [line.split(": ")[1] for line in said] == [
         "0 action chunks",
         "0 robot states",
@@ -232,6 +251,7 @@ def test_the_command_tells_what_it_found(
     writer: RunWriter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(writer)
-    assert main([str(writer.folder)]) == 0
+    folder = killed(writer)
+    assert main([str(folder)]) == 0
     assert "15 samples, finished now" in capsys.readouterr().out
-    assert_whole(writer.folder)
+    assert_whole(folder)

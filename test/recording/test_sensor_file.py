@@ -156,6 +156,29 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(
     assert_holds(path, *given, more)
 
 
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_file_that_cannot_be_begun_can_be_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, attempt: int
+) -> None:
+    calls = 0
+
+    def full(descriptor: int, data: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == attempt:
+            raise OSError(28, "No space left on device")
+        write_all(descriptor, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sensor_file, "write_all", full)
+        with pytest.raises(OSError, match="No space left"):
+            SensorFile(path, POINTS)
+    assert not list(path.parent.iterdir())
+    file, given = write(path, 2)
+    file.close()
+    assert_holds(path, *given)
+
+
 def test_another_number_of_points_is_refused(path: Path) -> None:
     file, given = write(path, 2)
     (other,) = batches(1, points=512)

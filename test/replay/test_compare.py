@@ -74,6 +74,8 @@ def test_a_changed_weight_shows(
     first = told["first_divergence"]
     assert (first["chunk_id"], first["step"], first["action"]) == (1, 0, "joint_4")
     assert first["recomputed"] - first["recorded"] == pytest.approx(0.001, rel=1e-3)
+    assert first["vl_update_number"] == 1
+    assert (first["vl_reuse_index"], first["vl_reuse_limit"]) == (1, 4)
     assert set(first["view_timestamps"]) == {"View1", "View2"}
     again = tmp_path / "again.json"
     assert replay(*arguments[:-1], again) == (status, said)

@@ -45,21 +45,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=3 * TIMEOUT,
         check=False,
     )
-    assert launched.returncode == 0, launched.stdout
+    # Not its exit status: that a slow machine's sender had to be killed is no matter here.
+    assert launched.stdout.count("]: saved ") == 2, launched.stdout
     return folder
 
 
 @pytest.mark.parametrize("pattern", ["async_inference_*", "bag_*"])
-def test_all_chunks_are_equal_every_time(
+def test_all_chunks_are_equal(
     recorded: Path, pattern: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (recording,) = recorded.glob(pattern)
-    said = []
-    for _ in range(2):
-        assert main([str(recording)]) == 0
-        said.append(capsys.readouterr().out)
-    assert said[0] == said[1]
-    assert " 0 beyond; " in said[0]
-    compared, _, total = said[0].split(" chunks compared")[0].splitlines()[-1].split()
+    assert main([str(recording)]) == 0
+    said = capsys.readouterr().out
+    assert " 0 beyond; " in said
+    compared, _, total = said.split(" chunks compared")[0].splitlines()[-1].split()
     assert int(compared) >= 10
     assert int(compared) >= int(total) / 2  # the first may be older than the recording

@@ -10,7 +10,8 @@ import pytest
 from replayed import Published, write_bag
 
 from vla_inference_ros.model.heads import FUSIONS
-from vla_inference_ros.replay.compare import _FUSIONS, main
+from vla_inference_ros.model.linear import PRECISIONS
+from vla_inference_ros.replay.compare import _FUSIONS, _PRECISIONS, main
 
 Replay = Callable[..., tuple[int, str]]
 
@@ -63,6 +64,7 @@ def test_a_recording_of_trained_weights_needs_their_names(
         (["/no/such"], "/no/such does not exist"),
         (["{bag}", "--checkpoint", "/no/best.pt"], "checkpoint /no/best.pt does not exist"),
         (["{bag}", "--json", "/no/such/file.json"], "No such file or directory"),
+        (["{bag}", "--json", "."], ". is a folder: name a file in it"),
         (["{bag}", "--model", "tiny", "--device", "abacus"], "abacus"),
     ],
 )
@@ -95,8 +97,9 @@ def test_a_wrong_command_line(arguments: list[str], capsys: pytest.CaptureFixtur
     assert "usage: vla-replay" in capsys.readouterr().err
 
 
-def test_it_offers_all_fusions() -> None:
+def test_it_offers_all_fusions_and_precisions() -> None:
     assert _FUSIONS == FUSIONS
+    assert ("auto", *PRECISIONS) == _PRECISIONS
 
 
 def test_ctrl_c_is_no_error(

@@ -119,7 +119,17 @@ def test_another_model_is_pointed_out() -> None:
     said = told(differences, "vlm")
     assert "action expert  recorded with old, 1 x\naction expert  recorded with older, 1 x" in said
     assert "compared with old   << NOT THE RECORDED ONE" in said
-    assert "VLM            compared with vlm, the recording does not say its own" in said
+    assert "VLM            recorded with old VLM\nVLM            compared with vlm   << NOT" in said
+    differences.skip(replace(CHUNK, features_model_id=""), "lost")
+    said = told(differences, "vlm")
+    assert "VLM            recorded with old VLM, 2 x\n" in said
+    assert "VLM            recorded with one without a name, 1 x\n" in said
+
+
+def test_the_vlm_of_chunks_that_were_skipped_is_known_too() -> None:
+    differences = Differences(1e-6)
+    differences.skip(CHUNK, "pictures lost")
+    assert "VLM            old VLM, the recorded one" in told(differences, "old VLM")
 
 
 def test_features_are_compared_too() -> None:

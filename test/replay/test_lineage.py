@@ -51,6 +51,8 @@ def test_a_result_that_says_too_little_is_refused(result: dict[str, Any], key: s
         ("actions", [[1.0, 2.0]], r"shape \(1, 2\), but 3 action names"),
         ("timestamp", None, "action chunk 5 cannot be read"),
         ("view_timestamps", [1.0], "action chunk 5 cannot be read"),
+        ("view_timestamps", {"View1": float("nan")}, "action chunk 5 has a time that is not fin"),
+        ("sensor_last_timestamp", float("inf"), "action chunk 5 has a time that is not finite"),
         ("sensor_mask", [1, 0], "whose last row is no sample"),
         ("sensor_mask", [], "whose last row is no sample"),
         ("sensor_fill", "", "sensor_fill '', not one of zero, hold_last, interpolate"),

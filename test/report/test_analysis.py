@@ -56,6 +56,22 @@ def test_a_frozen_camera_sends_unchanged_pictures() -> None:
     assert found.rhythms["View1"].duplicates == 0
 
 
+def test_a_camera_that_died_is_missing_until_the_end() -> None:
+    content = Content(Path("run"))
+    for view, count in (("View1", 200), ("View2", 100)):
+        rows = np.zeros(count, ITEM)
+        rows["own"] = rows["stamp"] = rows["received"] = START + np.arange(count) / 10
+        rows["digest"] = np.arange(count)
+        content.views[view] = rows
+    found = analyse(content)
+    assert found is not None
+    assert found.rhythms["View1"].missing == 0
+    died = found.rhythms["View2"]
+    assert died.missing == pytest.approx(100, abs=1)
+    assert died.gap_starts == pytest.approx([START + 9.9])
+    assert died.longest == pytest.approx(10.0)
+
+
 def test_nothing() -> None:
     assert analyse(Content(Path("run"))) is None
 

@@ -26,6 +26,7 @@ from vla_inference_ros.report.chunks import Chunks, ChunksReader
 from vla_inference_ros.report.holds import Hold
 
 COUNT = int(LENGTH * 10) - FIRST_CHUNK - len(HELD)
+END = START + LENGTH
 RESULT = {"timestamp": START, "actions": [[0.0] * 7] * 8}
 
 
@@ -79,7 +80,7 @@ def test_a_flood_of_reasons_is_bounded() -> None:
 
 
 def test_a_gap_is_where_ticks_have_no_chunk(chunks: Chunks) -> None:
-    (gap,) = chunks.gaps([])
+    (gap,) = chunks.gaps([], END)
     assert gap.start - START == pytest.approx((HELD[0] - 1) * STEP, abs=1e-6)
     assert gap.length == pytest.approx((len(HELD) + 1) * STEP)
     assert gap.missing == len(HELD)
@@ -95,12 +96,35 @@ def test_the_chunks_numbers_tell_why(ids: tuple[int, int], cause: str) -> None:
         {**RESULT, "timestamp": START + 0.5 * index, "step_dt": STEP, "chunk_id": chunk_id}
         for index, chunk_id in enumerate(ids)
     ]
-    assert read(*results).gaps([])[0].cause == cause
+    assert read(*results).gaps([], START)[0].cause == cause
 
 
 def test_what_the_monitor_said_tells_why(chunks: Chunks) -> None:
     said = [Hold(START + 1.0, "earlier"), Hold(START + 10.5, "no samples"), Hold(START + 13, "no")]
-    assert chunks.gaps(said)[0].cause == "held back: no samples"
+    assert chunks.gaps(said, END)[0].cause == "held back: no samples"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ([], "none came until the end"),
+        ([Hold(START + LENGTH + 1, "features are old")], "held back: features are old"),
+    ],
+)
+def test_chunks_that_stop_before_the_end_are_a_gap(
+    chunks: Chunks, said: list[Hold], cause: str
+) -> None:
+    assert len(chunks.gaps(said, END + 1.8)) == 1  # as when the nodes end
+    *_, gap = chunks.gaps(said, END + 60.0)
+    assert gap.start == pytest.approx(END - STEP, abs=1e-6)
+    assert gap.length == pytest.approx(60.0 + STEP)
+    assert gap.missing == pytest.approx(601, abs=1)
+    assert gap.cause == cause
+
+
+def test_a_single_chunk_and_then_none() -> None:
+    (gap,) = read(RESULT).gaps([], START + 10.0)
+    assert (gap.start, gap.length, gap.missing) == (START, 10.0, 0)  # its period is not known
 
 
 def test_ages(chunks: Chunks) -> None:

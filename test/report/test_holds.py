@@ -1,4 +1,4 @@
-"""What only a bag tells: how long updates took, and why chunks were held back."""
+"""What only a bag tells: how long updates took, and why there were no chunks."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ from vla_inference_ros.report.report import report
 
 SECOND = 1_000_000_000
 BEFORE, AFTER = 5, 25  # chunks with none between
+UNTIL_THEN = "waiting for vlm, sensor samples (…/…); waiting for vlm"
 
 
 def status(time: float, state: int, reason: str) -> InferenceStatus:
     return InferenceStatus(header=header(time), state=state, reason=reason)
 
 
-def held_bag(folder: Path, *, damaged: bool = False) -> Path:
+def held_bag(folder: Path, *, damaged: bool = False, chunks: bool = True) -> Path:
     writer = BagWriter(folder)
     for number in (*range(BEFORE), *range(AFTER, 30)):
         made = chunk(number)
         made.instruction = "Touch the lens"
         made.step_dt, made.chunk_id = STEP, number + 1 if number < BEFORE else number - 19
         stamp = int((START + number * STEP) * SECOND)
-        write(writer, [raw("/vla/actions", made, stamp), raw("/vla/features", features(0), stamp)])
+        if chunks:
+            write(writer, [raw("/vla/actions", made, stamp)])
+        write(writer, [raw("/vla/features", features(0), stamp)])
     for after, state, reason in (
-        (0.2, InferenceStatus.WAIT, "no features yet"),
+        (-0.5, InferenceStatus.WAIT, "waiting for vlm, sensor samples (0/65)"),
+        (-0.4, InferenceStatus.WAIT, "waiting for vlm, sensor samples (7/65)"),
+        (-0.3, InferenceStatus.WAIT, "waiting for vlm"),
         (0.5, InferenceStatus.HOLD, "the newest sensor sample is 0.45 s old"),
         (1.0, InferenceStatus.HOLD, "the newest sensor sample is 0.95 s old"),
         (1.7, InferenceStatus.OK, ""),
@@ -49,7 +54,12 @@ def held_bag(folder: Path, *, damaged: bool = False) -> Path:
 
 def test_holds_are_read(tmp_path: Path) -> None:
     found = holds(Bag(held_bag(tmp_path / "bag")))
-    assert found == [
+    assert [hold.reason for hold in found[:3]] == [
+        "waiting for vlm, sensor samples (0/65)",
+        "waiting for vlm, sensor samples (7/65)",
+        "waiting for vlm",
+    ]
+    assert found[3:] == [
         Hold(START + 0.5, "the newest sensor sample is 0.45 s old"),
         Hold(START + 1.0, "the newest sensor sample is 0.95 s old"),
     ]
@@ -65,8 +75,18 @@ def test_the_page_tells_them(tmp_path: Path) -> None:
     assert cause == "held back: the newest sensor sample is 0.45 s old"
     assert (length, chunks) == ("1.3 s", missing)
     assert "Touch the lens" in page.text
+    assert any(f"(until then: {UNTIL_THEN})" in note for note in page.notes)
     medians = {row[0]: row[3] for row in page.tables["latencies"]}
     assert medians["VLM, an update"] == "500.0"
+
+
+def test_why_no_chunk_was_ever_made(tmp_path: Path) -> None:
+    page = Page(report(Bag(held_bag(tmp_path / "bag", chunks=False))))
+    assert page.values["chunks"] == "0"
+    (told,) = (note for note in page.notes if "monitor said" in note)
+    assert told.startswith(
+        f"No action chunks were recorded. The monitor said: {UNTIL_THEN}; the newest sensor"
+    )
 
 
 def test_a_bag_that_was_not_finished(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from vla_inference_ros.nodes.expert_inputs import Features
 from vla_inference_ros.recording.bag_writer import BagWriter
 from vla_inference_ros.recording.messages import camera_frame, result_of, sensor_datagram
 from vla_inference_ros.recording.run_folder import RunWriter
+from vla_inference_ros.recording.topics import TOPICS
 
 START = 1_700_000_000.25  # by this host's clock [Unix s]
 SKEW = 12.345678  # of the senders' clocks behind it [s]
@@ -49,13 +50,6 @@ CHUNKS = 12  # unless it is said otherwise
 _SENSOR_PERIOD = SAMPLES / SENSOR_RATE
 _FRAME_PERIOD, _TICK, _UPDATE = 1 / 15, 0.1, 0.4
 _DELAY = 0.002  # of a message [s]
-_TYPES = {
-    "CompressedImage": "sensor_msgs/msg/CompressedImage",
-    "FrameInfo": "vla_inference_ros/msg/FrameInfo",
-    "SensorBatch": "vla_inference_ros/msg/SensorBatch",
-    "VLFeatures": "vla_inference_ros/msg/VLFeatures",
-    "ActionChunk": "vla_inference_ros/msg/ActionChunk",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +200,8 @@ def write_bag(folder: Path, messages: Iterable[Published]) -> Path:
     """As the bag recorder writes it."""
     writer = BagWriter(folder)
     for item in messages:
-        kind = _TYPES[type(item.message).__name__]
-        writer.write(item.topic, kind, round(item.time * 1e9), serialize_message(item.message))
+        data = serialize_message(item.message)
+        writer.write(item.topic, TOPICS[item.topic], round(item.time * 1e9), data)
     writer.close()
     return folder
 

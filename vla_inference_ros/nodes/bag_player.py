@@ -48,6 +48,8 @@ _EXPECTED = {
 }
 _AHEAD = 500_000_000  # of the first message, time begins [ns]
 _LAST_MOMENT = 1.0  # for what was inferred from the last message [s]
+_LAST_ARRIVALS = 5.0  # until the last messages must have arrived everywhere [s]
+_ARRIVALS_LOOK = Duration(seconds=0.1)  # how often it is looked whether to stop meanwhile
 _LOOK_PERIOD = 0.1  # between two looks whether all are ready [s]
 _SAY_PERIOD = 10.0  # between two lines that tell what it waits for [s]
 _PATIENCE = 10.0  # with those that do not listen when vlm and action_expert are active [s]
@@ -93,7 +95,7 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
             self._start, self._inputs = self._open()
             for topic in INPUTS:
                 kind = message_class(TOPICS[topic])
-                self._outlets[topic] = self.create_publisher(kind, topic, _profile(topic))
+                self._outlets[topic] = self.create_publisher(kind, topic, qos.recorded(topic))
             self._outlets[CLOCK] = self.create_publisher(Clock, CLOCK, _CLOCK_PROFILE)
         self._audience = Audience(self, MANAGED, (*INPUTS, CLOCK), tuple(self._outlets))
         self.add_worker("player", self._work)
@@ -211,18 +213,15 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
             self._publish_time(clock.now(time.monotonic(), end))
             if stopping.wait(self._period):
                 return False
+        deadline += _LAST_ARRIVALS
         for topic in INPUTS:
-            left = max(0.0, deadline + _LAST_MOMENT - time.monotonic())
-            if not self._outlets[topic].wait_for_all_acked(Duration(seconds=left)):
-                self.get_logger().warning(f"not all of {topic} has arrived everywhere")
+            while not self._outlets[topic].wait_for_all_acked(_ARRIVALS_LOOK):
+                if stopping.is_set():
+                    return False
+                if time.monotonic() >= deadline:
+                    self.get_logger().warning(f"not all of {topic} has arrived everywhere")
+                    break
         return True
-
-
-def _profile(topic: str) -> QoSProfile:
-    """As recorders hear it: deep, so that who is held up for a while loses nothing."""
-    if topic in LATCHED:
-        return qos.RECORDED_LATCHED
-    return qos.RECORDED_IMAGES if topic in IMAGES.values() else qos.RECORDED
 
 
 def main() -> int:

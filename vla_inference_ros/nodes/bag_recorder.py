@@ -28,7 +28,6 @@ from vla_inference_ros.recording.topics import (
     FEATURES,
     FRAME_INFO,
     IMAGES,
-    LATCHED,
     SAMPLES,
     TOPICS,
 )
@@ -106,10 +105,7 @@ class _SerializedTopics:
 
 
 def _inbox(node: Node, topic: str) -> Inbox[Any]:
-    profile = qos.RECORDED_IMAGES if topic in IMAGES.values() else qos.RECORDED
-    if topic in LATCHED:
-        profile = qos.RECORDED_LATCHED
-    return Inbox(node, message_class(TOPICS[topic]), topic, profile, raw=True)
+    return Inbox(node, message_class(TOPICS[topic]), topic, qos.recorded(topic), raw=True)
 
 
 def main() -> int:

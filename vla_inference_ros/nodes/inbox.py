@@ -69,9 +69,18 @@ class Inbox(Generic[Message]):
         messages = self.take()
         return messages[-1] if messages else None
 
+    @property
+    def topic(self) -> str:
+        """The topic's full name."""
+        return str(self._subscription.topic_name)
+
+    def count_publishers(self) -> int:
+        """How many publish on the topic, as far as is known."""
+        return self._node.count_publishers(self.topic)
+
     def why_silent(self) -> str:
         """What keeps messages from coming, as far as the topic's publishers tell."""
-        topic = self._subscription.topic_name
+        topic = self.topic
         publishers = self._node.get_publishers_info_by_topic(topic)
         if not publishers:
             return f"{topic} has no publisher"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from vla_inference_ros.recording import topics
+
 
 def _reliable(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
@@ -22,17 +24,24 @@ def _latched(depth: int) -> QoSProfile:
 
 IMAGES = _reliable(30)  # a second at full rate, for readers that are held up
 FRAME_INFO = _reliable(150)  # of all views
-ROBOT = _reliable(50)  # half a second at 100 Hz
 SENSOR = _reliable(100)  # more than a window, however few samples a datagram holds
-FEATURES = _reliable(5)
-ACTIONS = _reliable(10)
+# Seconds of what is small, for recorders that are held up.
+ROBOT = _reliable(500)
+ACTIONS = _reliable(100)
+FEATURES = _reliable(20)
 REPORTS = _reliable(50)
 DIAGNOSTICS = _reliable(10)
-# For recorders: what comes in while they are held up for seconds.
-RECORDED_IMAGES, RECORDED = _reliable(100), _reliable(500)
 # The last message is kept for nodes that start later.
 INSTRUCTION = STATUS = _latched(1)
-RECORDED_LATCHED = _latched(100)
+
+
+def recorded(topic: str) -> QoSProfile:
+    """Of a topic of a bag, as recorders hear it and players publish it: with room for what comes
+    while one is held up for seconds.
+    """
+    if topic in topics.LATCHED:
+        return _latched(100)
+    return _reliable(100 if topic in topics.IMAGES.values() else 500)
 
 
 def newest() -> QoSProfile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, FrameInfo, RobotState, SensorBatch
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
@@ -22,9 +20,12 @@ from vla_inference_ros.recording.messages import (
     robot_packet,
     sensor_datagram,
 )
+from vla_inference_ros.recording.pairing import Pairing, Picture
+from vla_inference_ros.recording.topics import ACTIONS, FRAME_INFO, IMAGES, ROBOT_STATE, SAMPLES
 
-_PATIENCE = 1.0  # for what is known of a picture, which is sent before it [s]
-_LATEST_PICTURE = 30.0  # after what is known of it; by then it was lost [s]
+# For what is known of a picture, while nothing newer of the kind comes, and while nobody publishes
+# it, as far as is known yet [ns].
+_PATIENCE, _DISCOVERY = 5_000_000_000, 1_000_000_000
 _RESULT_BYTES = 2000  # of an action chunk as JSON, about
 
 
@@ -32,30 +33,20 @@ class RecordedTopics:
     """For one thread. ``streams`` count what does not fit, and what never arrived."""
 
     def __init__(self, node: VlaNode[Any], streams: Mapping[str, Stream]) -> None:
-        self._streams = streams
+        self._node, self._streams = node, streams
         self._images = {
-            view: NumberedInbox(
-                node,
-                Inbox(
-                    node,
-                    CompressedImage,
-                    f"/camera/{view.lower()}/image_raw/compressed",
-                    qos.RECORDED_IMAGES,
-                ),
-                streams["frames"],
-            )
-            for view in VIEWS
+            view: _numbered(node, CompressedImage, topic, streams["frames"])
+            for view, topic in IMAGES.items()
         }
-        infos = Inbox(node, FrameInfo, "/camera/frame_info", qos.RECORDED)
-        self._infos = NumberedInbox(node, infos, streams["frames"])
-        self._known: dict[tuple[str, float], tuple[FrameInfo, float]] = {}
-        self._waiting: list[tuple[float, str, CompressedImage, float]] = []
+        self._infos = _numbered(node, FrameInfo, FRAME_INFO, streams["frames"])
+        self._newest_info = 0  # when it was published [Unix ns]
+        self._pairing = Pairing()
         self._others: list[tuple[NumberedInbox, str, Callable[[Any, float], Item]]] = [
-            (NumberedInbox(node, Inbox(node, kind, topic, qos.RECORDED), streams[name]), name, make)
+            (_numbered(node, kind, topic, streams[name]), name, make)
             for kind, topic, name, make in (
-                (RobotState, "/robot/state", "robot", _state),
-                (SensorBatch, "/sensor/samples", "sensor", _samples),
-                (ActionChunk, "/vla/actions", "results", _result),
+                (RobotState, ROBOT_STATE, "robot", _state),
+                (SensorBatch, SAMPLES, "sensor", _samples),
+                (ActionChunk, ACTIONS, "results", _result),
             )
         ]
 
@@ -66,36 +57,31 @@ class RecordedTopics:
         for source, name, make in self._others:
             for message, published in source.take():
                 yield from self._made(name, partial(make, message, published / 1e9))
-        yield from self._frames(-1.0 if all_of_it else _PATIENCE)
+        yield from self._frames(all_of_it)
 
-    def _frames(self, patience: float) -> Iterator[Item]:
-        now = time.monotonic()
-        for view, source in self._images.items():
-            for image, published in source.take():
-                self._waiting.append((now, view, image, published / 1e9))
-        for info, _ in self._infos.take():  # after the images, before which they were sent
-            self._known[info.header.frame_id, seconds(info.header.stamp)] = info, now
-        waiting, self._waiting = self._waiting, []
-        for arrival, view, image, received in waiting:
-            key = (image.header.frame_id, seconds(image.header.stamp))
-            info = self._known.pop(key, (None, now))[0]
-            if info is None and now - arrival < patience:
-                self._waiting.append((arrival, view, image, received))
-                continue
-            if info is None:
+    def _frames(self, all_of_it: bool) -> Iterator[Item]:
+        found = [
+            Picture(view, image, published)
+            for view, source in self._images.items()
+            for image, published in source.take()
+        ]
+        for picture in sorted(found, key=lambda picture: picture.published):
+            self._pairing.add_picture(picture)
+        for info, published in self._infos.take():  # after the images, before which they were sent
+            self._pairing.add_info(info, published)
+            self._newest_info = max(self._newest_info, published)
+        for picture in self._pairing.take(2**63 if all_of_it else self._until()):
+            if picture.info is None:
                 self._streams["frames"].warn(
-                    "no info", f"nothing is known of a picture of {view} but its topic"
+                    "no info", f"nothing is known of a picture of {picture.view} but its topic"
                 )
-            yield from self._made("frames", partial(_frame, image, info, view, received))
-        self._forget(now)
+            yield from self._made("frames", partial(_frame, picture))
 
-    def _forget(self, now: float) -> None:
-        """Drop what is known of pictures that never came."""
-        while self._known:
-            oldest = next(iter(self._known))
-            if now - self._known[oldest][1] < _LATEST_PICTURE:
-                return
-            del self._known[oldest]
+    def _until(self) -> int:
+        """The instant before which the infos of pictures have come, if they ever will [Unix ns]."""
+        now = round(self._node.now() * 1e9)
+        is_published = self._infos.inbox.count_publishers() > 0  # not by other camera drivers
+        return max(self._newest_info, now - (_PATIENCE if is_published else _DISCOVERY))
 
     def _made(self, name: str, make: Callable[[], Item]) -> Iterator[Item]:
         try:
@@ -104,8 +90,13 @@ class RecordedTopics:
             self._streams[name].problem("not fit to be saved", str(error))
 
 
-def _frame(image: CompressedImage, info: FrameInfo | None, view: str, published: float) -> Item:
-    frame = camera_frame(image, info, view, published)
+def _numbered(node: VlaNode[Any], kind: type[Any], topic: str, stream: Stream) -> NumberedInbox:
+    return NumberedInbox(node, Inbox(node, kind, topic, qos.recorded(topic)), stream)
+
+
+def _frame(picture: Picture) -> Item:
+    image = picture.image
+    frame = camera_frame(image, picture.info, picture.view, picture.published / 1e9)
     return Item("frames", frame, len(image.data), seconds(image.header.stamp))
 
 

@@ -101,14 +101,15 @@ class NumberedInbox:
     """An inbox that notices when a message never arrives, and tells when each was published; by
     simulated time, as much before now as it was.
 
-    Of a topic that is ``shared`` by several publishers nothing is noticed: each numbers its own
-    messages, and a message does not tell whose it is.
+    Each publisher numbers its own messages, and a message does not tell whose it is: of a topic
+    that is ``shared`` by several nothing is noticed, and of another it is warned.
     """
 
     def __init__(
         self, node: VlaNode[Any], inbox: Inbox[Any], stream: Stream, *, shared: bool = False
     ) -> None:
-        self._node, self._inbox, self._stream, self._shared = node, inbox, stream, shared
+        self.inbox = inbox
+        self._node, self._stream, self._shared = node, stream, shared
         self._simulated = bool(node.get_parameter("use_sim_time").value)
         self._last: int | None = None
 
@@ -118,7 +119,7 @@ class NumberedInbox:
         """
         now = self._node.now()
         shift = round((now - time.time()) * 1e9) if self._simulated else 0
-        for message, info in self._inbox.take_with_info():
+        for message, info in self.inbox.take_with_info():
             if not self._shared:
                 self._check(info["publication_sequence_number"])
             if now:
@@ -127,12 +128,18 @@ class NumberedInbox:
     def _check(self, number: int) -> None:
         lost = 0 if self._last is None else number - self._last - 1
         self._last = number
-        if lost > 0:
-            self._stream.problem(
-                "lost on the way",
-                f"{lost} message(s) never arrived: is the machine overloaded?",
-                lost,
+        if lost <= 0:
+            return
+        if (publishers := self.inbox.count_publishers()) > 1:
+            self._stream.warn(
+                "several publishers",
+                f"{publishers} nodes publish {self.inbox.topic}, and all is saved: does another "
+                "run have the same ROS_DOMAIN_ID?",
             )
+            return
+        self._stream.problem(
+            "lost on the way", f"{lost} message(s) never arrived: is the machine overloaded?", lost
+        )
 
 
 class SavingNode(VlaNode[Config]):
@@ -154,6 +161,7 @@ class SavingNode(VlaNode[Config]):
         self._free, self._next_look = math.inf, 0.0
         self._next_flush = 0.0
         self._bytes = 0
+        self._ended = False  # the writer, whether it could finish or not
 
     def begin(
         self, what: str, make_sink: Callable[[Path, float], Sink], make_source: Callable[[], Source]
@@ -183,6 +191,11 @@ class SavingNode(VlaNode[Config]):
             lines.append(f"{reading.accepted} {kind}" + "".join(f", {text}" for text in problems))
         lines.append(f"at most {self._backlog.most_bytes / _MB:.1f} MB waited for the disk")
         self.get_logger().info("\n  ".join(lines))
+        if not self._ended:
+            self.get_logger().error(
+                f"{self._sink.folder} was not finished, and what still waited is lost: run "
+                "vla-recover on it"
+            )
 
     def _read(self, stopping: threading.Event) -> None:
         while not stopping.wait(_READ_PERIOD):
@@ -218,6 +231,7 @@ class SavingNode(VlaNode[Config]):
                 f"cannot finish {self._sink.folder}: {error}. Make room on its disk, then "
                 "vla-recover finishes it"
             )
+        self._ended = True
 
     def _has_room(self, item: Item) -> bool:
         now = time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
-from vla_inference_ros.msg import FrameInfo, VLFeatures
+from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.recording.bag_files import RawMessage, is_bag, open_files
 from vla_inference_ros.recording.definitions import definition_of, message_class
 from vla_inference_ros.recording.messages import (
@@ -23,6 +21,7 @@ from vla_inference_ros.recording.messages import (
     robot_packet,
     sensor_datagram,
 )
+from vla_inference_ros.recording.pairing import Pairing, Picture
 from vla_inference_ros.recording.recording import Features, RecordingError, Result
 from vla_inference_ros.recording.topics import (
     ACTIONS,
@@ -38,7 +37,6 @@ from vla_inference_ros.recording.traffic import Received
 __all__ = ["Bag", "RawMessage", "is_bag"]
 
 _PATIENCE = 1_000_000_000  # how much later than a picture what is known of it may stand [ns]
-_LATEST_PICTURE = 30_000_000_000  # after what is known of it; by then it was lost [ns]
 _VIEWS = {topic: view for view, topic in IMAGES.items()}
 
 _Made = TypeVar("_Made")
@@ -78,35 +76,23 @@ class Bag:
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""
-        waiting: deque[tuple[RawMessage, CompressedImage]] = deque()
-        known: dict[tuple[str, float], tuple[RawMessage, FrameInfo]] = {}
+        pairing = Pairing()
         patience = _PATIENCE if FRAME_INFO in self._files.topics else -1
         for raw, message in self._messages(FRAME_INFO, *IMAGES.values()):
             if raw.topic == FRAME_INFO:
-                known[_key(message)] = raw, message
-                _forget(known, raw.stamp_ns - _LATEST_PICTURE)
+                pairing.add_info(message, raw.stamp_ns)
             else:
-                waiting.append((raw, message))
-            yield from self._paired(waiting, known, raw.stamp_ns - patience)
-        yield from self._paired(waiting, known, 2**63)
+                pairing.add_picture(Picture(_VIEWS[raw.topic], message, raw.stamp_ns))
+            yield from self._frames(pairing.take(raw.stamp_ns - patience))
+        yield from self._frames(pairing.take(2**63))
 
-    def _paired(
-        self,
-        waiting: deque[tuple[RawMessage, CompressedImage]],
-        known: dict[tuple[str, float], tuple[RawMessage, FrameInfo]],
-        limit: int,
-    ) -> Iterator[Received[CameraFrame]]:
-        """The pictures of which something is known, or that came before ``limit`` [ns]; none
-        before one that still waits.
-        """
-        while waiting:
-            raw, image = waiting[0]
-            _, info = known.pop(_key(image), (None, None))
-            if info is None and raw.stamp_ns >= limit:
-                return
-            waiting.popleft()
-            view = _VIEWS[raw.topic]
-            yield self._made(raw, camera_frame, image, info, view, raw.stamp_ns / 1e9)
+    def _frames(self, pictures: Iterator[Picture]) -> Iterator[Received[CameraFrame]]:
+        for each in pictures:
+            received = each.published / 1e9
+            try:
+                yield camera_frame(each.image, each.info, each.view, received)
+            except ValueError as error:
+                raise self._error(IMAGES[each.view], each.published, str(error)) from error
 
     def states(self) -> Iterator[Received[RobotPacket]]:
         """All robot states, likewise."""
@@ -135,7 +121,9 @@ class Bag:
             try:
                 message = deserialize_message(raw.data, message_class(raw.type))
             except Exception as error:  # whatever the middleware raises
-                raise self._error(raw, f"does not deserialize: {error}") from error
+                raise self._error(
+                    raw.topic, raw.stamp_ns, f"does not deserialize: {error}"
+                ) from error
             yield raw, message
 
     def check(self, topic: str) -> None:
@@ -158,30 +146,17 @@ class Bag:
         try:
             return make(*arguments)
         except ValueError as error:
-            raise self._error(raw, str(error)) from error
+            raise self._error(raw.topic, raw.stamp_ns, str(error)) from error
 
-    def _error(self, raw: RawMessage, what: str) -> RecordingError:
+    def _error(self, topic: str, stamp_ns: int, what: str) -> RecordingError:
         return RecordingError(
-            f"{self.path}: the message on {raw.topic} at {raw.stamp_ns / 1e9:.6f}: {what}"
+            f"{self.path}: the message on {topic} at {stamp_ns / 1e9:.6f}: {what}"
         )
 
 
 @cache
 def _hash_of(message_type: str) -> str:
     return definition_of(message_type).hash
-
-
-def _key(message: CompressedImage | FrameInfo) -> tuple[str, float]:
-    return message.header.frame_id, seconds(message.header.stamp)
-
-
-def _forget(known: dict[Any, tuple[RawMessage, FrameInfo]], limit: int) -> None:
-    """Drop what is known of pictures that never came."""
-    while known:
-        oldest = next(iter(known))
-        if known[oldest][0].stamp_ns >= limit:
-            return
-        del known[oldest]
 
 
 def _features(message: VLFeatures) -> Features:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
+from vla_inference_ros.recording import in_use
 from vla_inference_ros.recording.bag_metadata import (
     TopicSummary,
     as_yaml,
@@ -37,6 +39,7 @@ class BagWriter:
     def __init__(self, folder: Path) -> None:
         """OSError if the folder cannot be made, or is there already."""
         folder.mkdir(parents=True)
+        self._lock = in_use.lock(folder)
         self.folder = folder
         self._path = folder / f"{folder.name}_0.mcap"
         self._file = McapFile(self._path)
@@ -74,10 +77,11 @@ class BagWriter:
 
     def close(self) -> None:
         """Finish the bag. OSError leaves it without its end, which ``vla-recover`` can add."""
+        summary = summary_of(self._path.name, self._file.statistics, self._topics)
+        content = information("mcap", [summary])
         try:
-            summary = summary_of(self._path.name, self._file.statistics, self._topics)
-            content = information("mcap", [summary])
             self._file.finish(as_yaml(content))
+            write_metadata(self.folder, content)
         finally:
             self._file.close()
-        write_metadata(self.folder, content)
+            os.close(self._lock)

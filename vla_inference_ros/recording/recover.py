@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vla_inference_ros.recording.appending import mend_lines, mend_list
 from vla_inference_ros.recording.bag_files import is_bag
+from vla_inference_ros.recording.in_use import check_ended
 from vla_inference_ros.recording.recover_bag import recover_bag
 from vla_inference_ros.recording.sensor_file import PART, recover_sensor_file
 
@@ -21,7 +22,7 @@ def recover(folder: Path) -> list[str]:
     """Bring a run folder to its complete layout; what was found and done, a line each.
 
     A complete one is left as it is. Nothing is thrown away but what was cut off: the entry that
-    was being written. Raises NoRunFolderError.
+    was being written. Raises NoRunFolderError, and InUseError while its recorder runs.
     """
     if not folder.is_dir():
         raise NoRunFolderError(f"{folder} is no folder")
@@ -31,6 +32,7 @@ def recover(folder: Path) -> list[str]:
             f"{folder} is no run folder: it has no inference_results_*.json. Name the "
             "async_inference_... folder itself"
         )
+    check_ended(folder)
     lines = [f"{path.name}: {mend_list(path)} action chunks" for path in results]
     for what, pattern in (("robot states", "robot_state_*.csv"), ("pictures", "frames_*.csv")):
         for path in sorted(folder.glob(pattern)):
@@ -65,7 +67,8 @@ def main(given: Sequence[str] | None = None) -> int:
             done = recover_bag(folder) if is_bag(folder) else recover(folder)
             print(f"{folder}:", *done, sep="\n  ")
         except (ValueError, OSError) as error:
-            print(f"vla-recover: {error}", file=sys.stderr)
+            what = f"{folder} cannot be completed: {error}" if isinstance(error, OSError) else error
+            print(f"vla-recover: {what}", file=sys.stderr)
             status = 1
     return status
 

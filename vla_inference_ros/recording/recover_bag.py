@@ -17,6 +17,7 @@ from vla_inference_ros.recording.bag_metadata import (
     summary_of,
     write_metadata,
 )
+from vla_inference_ros.recording.in_use import check_ended
 from vla_inference_ros.recording.mcap_file import McapFile
 from vla_inference_ros.recording.mcap_format import McapError
 from vla_inference_ros.recording.mcap_scan import McapScan, Record, head_of, open_chunk, records
@@ -28,8 +29,10 @@ def recover_bag(path: Path) -> list[str]:
     line each.
 
     A complete one is left as it is. Only what was cut off is thrown away: the chunk that was being
-    written. Raises RecordingError for what cannot be completed, and OSError.
+    written. Raises RecordingError for what cannot be completed, InUseError while its recorder runs,
+    and OSError.
     """
+    check_ended(path if path.is_dir() else path.parent)
     if not path.is_dir():
         return [_finish(path)[1]]
     files = storage_files(path)

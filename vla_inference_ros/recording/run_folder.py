@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording import in_use
 from vla_inference_ros.recording.appending import JsonListFile, LineFile, open_new, write_all
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
 from vla_inference_ros.recording.traffic import Received
@@ -62,6 +63,7 @@ class RunWriter:
         """OSError if the folder cannot be made, or is there already."""
         self.folder = output_dir / folder_name(start)
         self.folder.mkdir(parents=True)
+        self._lock = in_use.lock(self.folder)
         stamp = _stamp(start)
         self._sensor_path = self.folder / f"sensor_data_{stamp}.npz"
         self._sensor: SensorFile | None = None
@@ -111,9 +113,12 @@ class RunWriter:
 
     def close(self) -> None:
         """Finish all files."""
-        for file in (self._robot, self._frames, self._results, self._sensor):
-            if file is not None:
-                file.close()
+        try:
+            for file in (self._robot, self._frames, self._results, self._sensor):
+                if file is not None:
+                    file.close()
+        finally:
+            os.close(self._lock)
 
 
 def _write_picture(folder: Path, name: str, jpeg: bytes) -> Path:

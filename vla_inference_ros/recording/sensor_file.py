@@ -12,6 +12,7 @@ import os
 import struct
 import zipfile
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,15 @@ class SensorFile:
     """
 
     def __init__(self, path: Path, points: int) -> None:
+        """OSError, and nothing is left of it, if it cannot be begun."""
         self._path, self._points = path, points
-        self._part, self._rows = (open_new(file) for file in _parts(path))
         self._samples = 0
         self._crc = 0
-        write_all(self._part, bytes(_DATA))
-        write_all(self._rows, struct.pack("<I", points))
+        with ExitStack() as undo:  # what is left there would be in the next attempt's way
+            self._part, self._rows = (_begin(file, undo) for file in _parts(path))
+            write_all(self._part, bytes(_DATA))
+            write_all(self._rows, struct.pack("<I", points))
+            undo.pop_all()
 
     def append(
         self,
@@ -107,20 +111,33 @@ def recover_sensor_file(path: Path) -> int:
     if path.exists() and not part.exists():  # finished, but for this
         journal.unlink(missing_ok=True)
         return 0
-    rows = journal.read_bytes() if journal.exists() else b""
+    rows = journal.stat().st_size if journal.exists() else 0
     size = part.stat().st_size if part.exists() else 0
-    points = struct.unpack_from("<I", rows)[0] if len(rows) >= 4 else 0
+    points = _points(journal) if rows >= 4 else 0
     if points == 0 or size < _DATA:
         part.unlink(missing_ok=True)
         journal.unlink(missing_ok=True)
         return 0
-    samples = min((size - _DATA) // (4 * points), (len(rows) - 4) // _COLUMNS.itemsize)
+    samples = min((size - _DATA) // (4 * points), (rows - 4) // _COLUMNS.itemsize)
     _finish(path, points, samples, _crc_of(part, samples * points * 4))
     return samples
 
 
+def _begin(path: Path, undo: ExitStack) -> int:
+    descriptor = open_new(path)
+    undo.callback(path.unlink)
+    undo.callback(os.close, descriptor)
+    return descriptor
+
+
 def _parts(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + PART), path.with_name(path.name + _JOURNAL)
+
+
+def _points(journal: Path) -> int:
+    with journal.open("rb") as file:
+        points: int = struct.unpack("<I", file.read(4))[0]
+    return points
 
 
 def _finish(path: Path, points: int, samples: int, crc: int) -> None:

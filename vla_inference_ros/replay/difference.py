@@ -50,7 +50,8 @@ class Differences:
     largest: float = 0.0
     worst: int = 0  # the chunk of the largest error
     skipped: Counter[str] = field(default_factory=Counter)  # by reason
-    model_ids: Counter[str] = field(default_factory=Counter)  # recorded ones
+    model_ids: Counter[str] = field(default_factory=Counter)  # of the recorded experts, by chunks
+    vlm_model_ids: Counter[str] = field(default_factory=Counter)  # of the recorded VLMs, likewise
     divergences: list[Divergence] = field(default_factory=list)
 
     @property
@@ -64,7 +65,7 @@ class Differences:
 
     def skip(self, chunk: RecordedChunk, reason: str) -> None:
         """A chunk that could not be computed again."""
-        self.model_ids[chunk.model_id] += 1
+        self._count_models(chunk)
         self.skipped[reason] += 1
 
     def compare(self, chunk: RecordedChunk, actions: NDArray[np.float32]) -> float:
@@ -74,7 +75,7 @@ class Differences:
                 f"the model gives chunks of {_size(actions)} numbers, chunk {chunk.chunk_id} has "
                 f"{_size(chunk.actions)}: they cannot be compared"
             )
-        self.model_ids[chunk.model_id] += 1
+        self._count_models(chunk)
         self.compared += 1
         errors = np.abs(actions.astype(np.float64) - chunk.actions)
         errors[~np.isfinite(errors)] = math.inf
@@ -89,6 +90,10 @@ class Differences:
                 Divergence(chunk, error, step, action, float(actions[step, action]))
             )
         return error
+
+    def _count_models(self, chunk: RecordedChunk) -> None:
+        self.model_ids[chunk.model_id] += 1
+        self.vlm_model_ids[chunk.features_model_id] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def report(differences: Differences, features: FeatureDifferences, models: Model
     if models.vlm is None:
         yield f"{'VLM':14} none: features as recorded"
     else:
-        yield from _models("VLM", features.model_ids, models.vlm)
+        yield from _models("VLM", differences.vlm_model_ids, models.vlm)
     yield ""
     yield from _table(differences)
     if differences.divergences:
@@ -123,9 +128,9 @@ def _models(role: str, recorded: Counter[str], now: str) -> Iterator[str]:
         yield f"{role:14} {now}, the recorded one"
         return
     for model_id, count in recorded.items():
-        yield f"{role:14} recorded with {model_id}" + (f", {count} x" if len(recorded) > 1 else "")
-    said = "   << NOT THE RECORDED ONE" if recorded else ", the recording does not say its own"
-    yield f"{role:14} compared with {now}{said}"
+        name = model_id or "one without a name"
+        yield f"{role:14} recorded with {name}" + (f", {count} x" if len(recorded) > 1 else "")
+    yield f"{role:14} compared with {now}   << NOT THE RECORDED ONE"
 
 
 def _table(differences: Differences) -> Iterator[str]:

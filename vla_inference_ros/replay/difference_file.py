@@ -18,6 +18,8 @@ class DifferenceFile:
 
     def __init__(self, path: Path) -> None:
         """OSError if it cannot be written."""
+        if path.is_dir():  # which the last step would find out
+            raise IsADirectoryError(f"{path} is a folder: name a file in it")
         self._path, self._part = path, path.with_name(path.name + ".part")
         self._file = self._part.open("w", encoding="utf-8")
         self._file.write('{"chunks": [')
@@ -70,7 +72,7 @@ def summary(
         "expert_model_id": models.expert,
         "recorded_expert_model_ids": list(differences.model_ids),
         "vlm_model_id": models.vlm,
-        "recorded_vlm_model_ids": list(features.model_ids),
+        "recorded_vlm_model_ids": list(differences.vlm_model_ids),
         "tolerance": differences.tolerance,
         "compared": differences.compared,
         "equal": differences.equal,
@@ -101,6 +103,9 @@ def _divergence(divergence: Divergence) -> dict[str, Any]:
         "action": divergence.name,
         "recorded": finite(divergence.recorded),
         "recomputed": finite(divergence.recomputed),
+        "vl_update_number": chunk.update_id,
+        "vl_reuse_index": chunk.reuse[0],
+        "vl_reuse_limit": chunk.reuse[1],
         "view_timestamps": chunk.view_stamps,
         "sensor_first_timestamp": chunk.sensor_first,
         "sensor_last_timestamp": chunk.sensor_last,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -81,6 +82,9 @@ def recorded_chunk(result: Result) -> RecordedChunk:
             f"action chunk {chunk.chunk_id} has actions of shape {chunk.actions.shape}, but "
             f"{len(chunk.action_names)} action names"
         )
+    times = (chunk.timestamp, chunk.sensor_first, chunk.sensor_last, *chunk.view_stamps.values())
+    if not all(map(math.isfinite, times)):
+        raise RecordingError(f"action chunk {chunk.chunk_id} has a time that is not finite")
     if chunk.mask.ndim != 1 or not chunk.mask[-1:].any():
         raise RecordingError(
             f"action chunk {chunk.chunk_id} has a sensor_mask whose last row is no sample"

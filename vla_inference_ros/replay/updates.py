@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,6 @@ class FeatureDifferences:
     equal: int = 0
     largest: float = 0.0
     worst: int = 0
-    model_ids: Counter[str] = field(default_factory=Counter)  # recorded ones, by updates
 
     def note(self, recorded: Features, found: NDArray[np.float32]) -> None:
         """Compare an update's features."""
@@ -123,7 +122,6 @@ class RecomputedUpdates:
             values = self._model.features(views, instruction)
         except FrameError as error:
             raise NotRecordedError(f"a picture of {error.view} cannot be decoded") from error
-        self._differences.model_ids[chunk.features_model_id] += 1
         if recorded:
             self._differences.note(recorded, values)
         return values

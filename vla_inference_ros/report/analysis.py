@@ -52,14 +52,16 @@ def analyse(content: Content) -> Analysis | None:
     rhythms = {}
     for name, rows in streams.items():
         period = 1.0 / SENSOR_RATE if name == SENSOR else None
-        rhythms[name] = rhythm(rows["own"], rows["stamp"], rows["received"], rows["digest"], period)
+        rhythms[name] = rhythm(
+            rows["own"], rows["stamp"], rows["received"], rows["digest"], period, span[1]
+        )
     chunks = content.chunks
     return Analysis(
         *span,
         streams,
         rhythms,
         {view: _unchanged(rows) for view, rows in content.views.items()},
-        chunks.gaps(content.holds) if chunks else [],
+        chunks.gaps(content.holds, span[1]) if chunks else [],
         _seams(chunks) if chunks else None,
         _latencies(content, streams),
         _update_times(content),

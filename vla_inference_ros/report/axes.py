@@ -30,7 +30,7 @@ _MINUTES_FROM, _HOURS_FROM = 600.0, 4 * 3600.0  # length of a run [s]
 _LEFT, _RIGHT, _ABOVE, _BELOW = 0.58, 0.2, 0.27, 0.42  # of axes, for what stands there [inches]
 _TICKS = 0.22  # below axes without a label [inches]
 _CHARACTER = 0.068  # width of one, about [inches]
-_LONGEST_TITLE, _LONGEST_NAME, _LONGEST_LABEL = 60, 40, 16  # [characters]
+_LONGEST_TITLE, _LONGEST_NAME, _LONGEST_LABEL = 60, 48, 16  # [characters]
 _LEGEND_COLUMNS = 6
 _BREAK = 5.0  # median intervals without a point that break a line
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vla_inference_ros.core.wire import EARLIEST_TIME, LATEST_TIME
 from vla_inference_ros.recording.recording import RecordingError, Result
 from vla_inference_ros.report.holds import Hold, reason_between
+from vla_inference_ros.report.rhythm import QUIET_END
 from vla_inference_ros.report.rows import Rows
 
 AGES = ("features_age", "sensor_age", "robot_age")
@@ -89,8 +90,10 @@ class Chunks:
         kept = intervals[(intervals > 0) & (intervals <= _GAP * self.period)]
         return np.abs(kept - self.period)
 
-    def gaps(self, said: list[Hold]) -> list[Gap]:
-        """Where chunks are missing, in order; ``said`` is what the monitor said of why."""
+    def gaps(self, said: list[Hold], end: float) -> list[Gap]:
+        """Where chunks are missing until the recording's ``end`` [Unix s], in order; ``said`` is
+        what the monitor said of why.
+        """
         stamps, ids, period = self.rows["stamp"], self.rows["chunk_id"], self.period
         found = []
         for index in np.flatnonzero(np.diff(stamps) > _GAP * period):
@@ -101,13 +104,22 @@ class Chunks:
                 cause = f"held back: {reason}"
             missing = round(length / period) - 1
             found.append(Gap(float(stamps[index]), length, missing, cause))
-        return found
+        return found + self._last_gap(said, end)
+
+    def _last_gap(self, said: list[Hold], end: float) -> list[Gap]:
+        last = float(self.rows["stamp"][-1])
+        if not end - last > max(QUIET_END, _GAP * self.period):
+            return []
+        reason = reason_between(said, last, end)
+        cause = f"held back: {reason}" if reason else "none came until the end"
+        missing = int((end - last) / self.period) if self.period > 0 else 0
+        return [Gap(last, end - last, missing, cause)]
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """``length`` [s] from the chunk at ``start`` [Unix s] to the next, with ``missing`` ticks in
-    between that have none, and why that is, as far as it is known.
+    """``length`` [s] from the chunk at ``start`` [Unix s] to the next or to the end, with
+    ``missing`` ticks in between that have none, and why that is, as far as it is known.
     """
 
     start: float

@@ -1,4 +1,4 @@
-"""Why chunks were held back, as the monitor said it; only bags hold that."""
+"""Why there were no chunks, as the monitor said it; only bags hold that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _STATUS = "/vla/status"
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """At ``stamp`` [Unix s] chunks were held back, or had stopped, because of ``reason``."""
+    """At ``stamp`` [Unix s] there was no chunk yet, or they were held back or had stopped, because
+    of ``reason``.
+    """
 
     stamp: float
     reason: str
@@ -36,7 +38,7 @@ def holds(recording: Recording) -> list[Hold]:
                 f"{recording.path}: the message on {_STATUS} at {raw.stamp_ns / 1e9:.6f} does not "
                 f"deserialize: {error}"
             ) from error
-        if status.state == InferenceStatus.HOLD:
+        if status.state in (InferenceStatus.WAIT, InferenceStatus.HOLD):
             found.append(Hold(seconds(status.header.stamp), status.reason))
     return found
 

@@ -30,8 +30,8 @@ _HEADINGS = (
 _TEXT = (
     "By the senders' own times. The sensor's period is nominal, that of other streams the median "
     "interval; from 1.5 periods without anything on, something is missing. Duplicates came twice "
-    "with the same time, unchanged pictures equal the one before. Where a sender's clock was set, "
-    "nothing is counted as missing."
+    "with the same time and content, unchanged pictures equal the one before. Where a sender's "
+    "clock was set, nothing is counted as missing."
 )
 
 

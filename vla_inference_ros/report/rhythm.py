@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SAME_TIME = 2e-6  # times closer than this are one [s]: run folders round to 1 us
+QUIET_END = 2.0  # without anything that is no gap: what sends ends one after the other [s]
 _SET = 1.0  # a clock that jumps by more than this was set [s]
 
 
@@ -21,9 +22,9 @@ class Rhythm:
 
     ``missing`` of the ``expected`` items are in ``len(gap_starts)`` gaps: ``gap_starts`` (g,)
     [Unix s] by this host's clock, is when the last item before each was acquired, ``gap_lengths``
-    (g,) [s] the time from there to the next item. ``duplicates`` came again, ``reordered`` came
-    after a newer one, ``clock_steps`` counts how often the sender's clock was set; across a step
-    nothing can be said to be missing.
+    (g,) [s] the time from there to the next item, or to the end. ``duplicates`` came again,
+    ``reordered`` came after a newer one, ``clock_steps`` counts how often the sender's clock was
+    set; across a step nothing can be said to be missing.
     """
 
     count: int
@@ -52,6 +53,7 @@ def rhythm(
     received: NDArray[np.float64],
     digests: NDArray[np.uint32],
     period: float | None = None,
+    end: float | None = None,
 ) -> Rhythm:
     """The rhythm of items in the order of receipt: acquisition times (n,) by the sender's ``own``
     clock and by this host's (``stamps``), times of receipt, and what tells two contents apart.
@@ -59,7 +61,8 @@ def rhythm(
     Time is divided into slots of one ``period``, by default the median interval. Two items that are
     dt apart are rint(dt / period) slots apart, so that one is missing from 1.5 periods on. Items of
     one slot take a slot each at the cost of the gap before them, as in the sensor window: a sender
-    that stamps in bursts has lost nothing.
+    that stamps in bursts has lost nothing. What was silent for more than QUIET_END before the
+    recording's ``end`` [Unix s] has a gap until there.
     """
     starts = np.flatnonzero(_clock_set(own, received)) + 1
     pieces = []
@@ -80,6 +83,11 @@ def rhythm(
         missing += int(empty.sum())
         gap_starts.append(stamps[piece][before])
         gap_lengths.append(own[piece][before + 1] - own[piece][before])
+    silence = end - float(received.max()) if end is not None and len(received) else 0.0
+    if period > 0 and silence > max(QUIET_END, 1.5 * period):
+        missing += int(silence / period)
+        gap_starts.append(stamps[-1:])
+        gap_lengths.append(np.array([silence]))
     return Rhythm(
         len(own),
         period,

@@ -27,8 +27,6 @@ from vla_inference_ros.report.thumbnails import small_jpeg
 
 _MOMENTS = 6  # that pictures are shown of
 _PICTURE = 240  # the most pixels of their width and height
-_MOST_REASONS = 12  # kinds that are listed; half of them also over time
-_MOST_GAPS = 20  # that are listed
 NO_CHUNKS = "No action chunks were recorded."
 _POSE = ("x [mm]", "y [mm]", "z [mm]", "alpha [deg]", "beta [deg]", "gamma [deg]")
 
@@ -99,7 +97,7 @@ def ages(content: Content, axis: TimeAxis) -> Element:
         if np.isfinite(values).any():
             groups[f"{what} age"] = ({f"{what} age": values}, budget)
     if chunks.view_ages:
-        groups["picture age, by view"] = (chunks.view_ages, None)
+        groups["picture age"] = (chunks.view_ages, None)
     if not groups:
         return section(title, note("The chunks do not say how old their inputs were."))
     text = (
@@ -128,7 +126,10 @@ def latencies(content: Content, analysis: Analysis) -> Element:
         table(headings, rows, name="latencies"),
     ]
     if not len(content.updates):
-        pieces.append(note("How long VLM updates took is not known: only bags hold /vla/features."))
+        text = (
+            "How long VLM updates took is not known: there are none in it (a run folder has none)."
+        )
+        pieces.append(note(text))
     return section(title, *pieces)
 
 

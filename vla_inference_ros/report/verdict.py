@@ -13,10 +13,12 @@ from vla_inference_ros.report.chunks import Chunks, kind_of
 from vla_inference_ros.report.content import Content
 from vla_inference_ros.report.figures import timeline
 from vla_inference_ros.report.page import Piece, element, note, section, table, value
+from vla_inference_ros.report.sections import NO_CHUNKS
 from vla_inference_ros.report.text import counted, duration
 
 _MOST_REASONS = 12  # kinds that are listed; half of them also over time
 _MOST_GAPS = 20  # that are listed
+_MOST_SAID = 3  # kinds of reasons why there was no chunk yet
 
 
 def verdict(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
@@ -24,7 +26,8 @@ def verdict(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
     title = "Action chunks"
     chunks = content.chunks
     if chunks is None:
-        return section(title, note("No action chunks were recorded."))
+        why = _why(content, axis.end)
+        return section(title, note(f"{NO_CHUNKS} The monitor said: {why}." if why else NO_CHUNKS))
     stamps = chunks.rows["stamp"]
     period = np.full(len(stamps), chunks.period if np.isfinite(chunks.period) else 0.0)
     gap_starts = np.array([gap.start for gap in analysis.gaps])
@@ -39,10 +42,12 @@ def verdict(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
     for kind, reason in reasons[: _MOST_REASONS // 2]:
         having = np.array(reason.chunks, np.intp)
         rows.append((kind, stamps[having], period[having], PURPLE))
+    why = _why(content, float(stamps[0]))
     pieces = [
         timeline("verdict", "Verdict on the action chunks over time", axis, rows),
         note(
-            f"The first chunk is for {duration(float(stamps[0]) - axis.start)} after the start, "
+            f"The first chunk is for {duration(float(stamps[0]) - axis.start)} after the start"
+            f"{f' (until then: {why})' if why else ''}, "
             f"the last one for {duration(max(0.0, axis.end - float(stamps[-1])))} before the end."
         ),
     ]
@@ -51,6 +56,13 @@ def verdict(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
         why = "without a usable time, or with actions of another shape than the first"
         pieces.append(note(f"Left out: {left_out} {why}."))
     return section(title, *pieces, *_reasons(chunks), *_gaps(analysis, axis))
+
+
+def _why(content: Content, until: float) -> str:
+    """What the monitor said last until a time [Unix s] of why there was no chunk."""
+    said = [kind_of(hold.reason) for hold in content.holds if hold.stamp <= until and hold.reason]
+    last = list(dict.fromkeys(reversed(said)))[:_MOST_SAID]
+    return "; ".join(reversed(last))
 
 
 def _reasons(chunks: Chunks) -> list[Element]:
