@@ -30,8 +30,8 @@ setup(
         "console_scripts": [
             "vla-launch = vla_inference_ros.launcher:main",
             "vla-recover = vla_inference_ros.recording.recover:main",
-            "vla-resend = vla_inference_ros.replay.resend:main",
-            "vla-replay = vla_inference_ros.replay.compare:main",
+            "vla-resend = vla_inference_ros.resend.command:main",
+            "vla-replay = vla_inference_ros.replay.command:main",
             "vla-export = vla_inference_ros.export.command:main",
             "vla-report = vla_inference_ros.report.command:main",
         ]

@@ -26,7 +26,8 @@ from losses import lost_items
 from realtime import jitter_of
 from report import Row, show
 
-from vla_inference_ros.recording.recording import Recording, open_recording
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import Recording
 
 _WARM_UP = 5.0  # after the first action [s]
 _DRAIN = 1.0  # for what is on its way when the senders stop [s]

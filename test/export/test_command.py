@@ -29,12 +29,12 @@ import resource, sys
 from pathlib import Path
 from fake_recording import FakeRecording
 from vla_inference_ros.export.command import main
-from vla_inference_ros.recording import recording
+from vla_inference_ros.recording import opening
 """
 # Exports a recording of any length, with no file larger than a limit.
 FAKED = f"""{CHILD}
 seconds, limit, *given = sys.argv[1:]
-recording.open_recording = lambda path: FakeRecording(path, float(seconds), jpeg_size=20_000)
+opening.open_recording = lambda path: FakeRecording(path, float(seconds), jpeg_size=20_000)
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 sys.exit(main(given))

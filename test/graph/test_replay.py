@@ -24,9 +24,9 @@ from vla_inference_ros.convert import seconds
 from vla_inference_ros.msg import ActionChunk, VLFeatures
 from vla_inference_ros.recording.bag import Bag
 from vla_inference_ros.recording.definitions import message_class
-from vla_inference_ros.recording.recording import open_recording
+from vla_inference_ros.recording.inputs import inputs
+from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.topics import IMAGES, INPUTS, TOPICS
-from vla_inference_ros.replay.inputs import inputs
 
 COMMAND = str(Path(sys.executable).with_name("vla-launch"))
 DURATION = 3.0  # of the run, from the first chunk on [s]

@@ -23,7 +23,8 @@ from recorded import CAMERA, OFFSET, TOPIC, frame
 from vla_inference_ros import convert
 from vla_inference_ros.recording.bag import Bag, RawMessage, is_bag
 from vla_inference_ros.recording.bag_writer import BagWriter
-from vla_inference_ros.recording.recording import open_recording, traffic
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import traffic
 from vla_inference_ros.recording.topics import FEATURES, FRAME_INFO, IMAGES
 
 SECOND = 1_000_000_000

@@ -16,10 +16,10 @@ from old_run import CAMERAS, STAMP, START, old_arrays, old_run
 from recorded import JPEG, OFFSET, SAMPLES, STEP, datagram, frame, packet
 
 from vla_inference_ros.core.wire import ASCAN_LENGTH, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import (
     Recording,
     RecordingError,
-    open_recording,
     traffic,
 )
 from vla_inference_ros.recording.run_folder import RunWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from replayed import CHUNKS, Published, models, run, write_bag, write_run
 
-from vla_inference_ros.replay.compare import main
+from vla_inference_ros.replay.command import main
 
 Replay = Callable[..., tuple[int, str]]
 

@@ -68,7 +68,7 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     from vla_inference_ros.export.to_run import to_run
     from vla_inference_ros.export.unfinished import complete
     from vla_inference_ros.recording.bag import Bag
-    from vla_inference_ros.recording.recording import open_recording
+    from vla_inference_ros.recording.opening import open_recording
 
     path: Path = arguments.recording
     output: Path = arguments.output

@@ -19,11 +19,13 @@ from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
 
+from vla_inference_ros.core.recorded_time import RecordedTime
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.audience import Audience
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 from vla_inference_ros.recording.definitions import message_class
+from vla_inference_ros.recording.inputs import Input, inputs
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.topics import (
     IMAGES,
@@ -33,8 +35,6 @@ from vla_inference_ros.recording.topics import (
     SAMPLES,
     TOPICS,
 )
-from vla_inference_ros.replay.inputs import Input, inputs
-from vla_inference_ros.replay.recorded_time import RecordedTime
 
 MANAGED = ("vlm", "action_expert")
 CLOCK = "/clock"

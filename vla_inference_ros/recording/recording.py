@@ -61,24 +61,6 @@ class Recording(Protocol):
         """All VLM updates; a run folder has none."""
 
 
-def open_recording(path: Path) -> Recording:
-    """The recording at a path. RecordingError if there is none, or one that cannot be read."""
-    # Imported here because each of them needs what stands above.
-    from vla_inference_ros.recording.bag import Bag, is_bag
-    from vla_inference_ros.recording.run_reader import RunFolder, is_run_folder
-
-    if not path.exists():
-        raise RecordingError(f"{path} does not exist")
-    if is_bag(path):
-        return Bag(path)
-    if is_run_folder(path):
-        return RunFolder(path)
-    raise RecordingError(
-        f"{path} is neither a bag (a folder with metadata.yaml or *.mcap, or an .mcap file) nor a "
-        "run folder (async_inference_..., with inference_results_*.json)"
-    )
-
-
 def traffic(recording: Recording) -> Iterator[Received[Any]]:
     """All that the senders sent, by the time of receipt."""
     return heapq.merge(

@@ -12,7 +12,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from vla_inference_ros.recording.recording import RecordingError, open_recording
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import RecordingError
 
 
 def default_output(recording: Path) -> Path:

@@ -26,8 +26,8 @@ from vla_inference_ros.core.curve import (
     serving,
 )
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, SensorDatagram
-from vla_inference_ros.replay import outlets
-from vla_inference_ros.replay.outlets import (
+from vla_inference_ros.resend import outlets
+from vla_inference_ros.resend.outlets import (
     CameraOutlet,
     Outlet,
     OutletError,

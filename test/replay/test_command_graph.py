@@ -12,7 +12,7 @@ import pytest
 from harness import TIMEOUT, free_port
 from shared_memory import remove_leftovers
 
-from vla_inference_ros.replay.compare import main
+from vla_inference_ros.replay.command import main
 
 DURATION = 3.0  # after the first chunk [s]
 

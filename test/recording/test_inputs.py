@@ -15,18 +15,18 @@ from vla_inference_ros.core.wire import CameraFrame
 from vla_inference_ros.nodes.robot_bridge import RobotBridgeConfig
 from vla_inference_ros.nodes.sensor_bridge import SensorBridgeConfig
 from vla_inference_ros.recording.bag_writer import BagWriter
-from vla_inference_ros.recording.messages import result_of
-from vla_inference_ros.recording.recording import RecordingError
-from vla_inference_ros.recording.run_folder import RunWriter
-from vla_inference_ros.recording.topics import INPUTS, OUTPUTS, TOPICS
-from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.inputs import (
+from vla_inference_ros.recording.inputs import (
     BASE_FRAME,
     JOINT_NAMES,
     SENSOR_FRAME,
     Input,
     inputs,
 )
+from vla_inference_ros.recording.messages import result_of
+from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.run_folder import RunWriter
+from vla_inference_ros.recording.topics import INPUTS, OUTPUTS, TOPICS
+from vla_inference_ros.recording.traffic import Received
 
 COUNT = 5
 DELAY = 0.25  # from acquisition to receipt [s]

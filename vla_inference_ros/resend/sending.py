@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.recording.recording import Recording
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.outlets import Outlet
-from vla_inference_ros.replay.timing import Timetable, restamped
+from vla_inference_ros.resend.outlets import Outlet
+from vla_inference_ros.resend.timetable import Timetable, restamped
 
 STREAMS = {"camera": "frames", "robot": "packets", "sensor": "datagrams"}  # and what is in them
 

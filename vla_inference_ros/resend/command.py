@@ -21,17 +21,18 @@ from vla_inference_ros.core.curve import (
     read_pair,
     read_public,
 )
+from vla_inference_ros.core.read_ahead import read_ahead
 from vla_inference_ros.core.wire import CAMERA_PORT, ROBOT_PORT, SENSOR_PORT
-from vla_inference_ros.recording.recording import RecordingError, open_recording
-from vla_inference_ros.replay.outlets import (
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.resend.outlets import (
     CameraOutlet,
     Outlet,
     OutletError,
     RobotOutlet,
     SensorOutlet,
 )
-from vla_inference_ros.replay.read_ahead import read_ahead
-from vla_inference_ros.replay.sending import STREAMS, Sending, Tagged, merged, recorded_streams
+from vla_inference_ros.resend.sending import STREAMS, Sending, Tagged, merged, recorded_streams
 
 _SLOWEST = 0.001  # rate
 _READ_AHEAD = 64  # packets of all streams, 10 MB at most

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vla_inference_ros.replay.read_ahead import read_ahead
+from vla_inference_ros.core.read_ahead import read_ahead
 
 
 def test_items_keep_their_order() -> None:

@@ -21,7 +21,8 @@ from vla_inference_ros.convert import (
 )
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.bag import Bag
-from vla_inference_ros.recording.recording import open_recording, traffic
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import traffic
 from vla_inference_ros.recording.topics import (
     FRAME_INFO,
     IMAGES,

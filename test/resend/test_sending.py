@@ -12,8 +12,8 @@ from recorded import OFFSET, START, STEP, datagram, frame, packet
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.outlets import Outlet, OutletError
-from vla_inference_ros.replay.sending import STREAMS, Sending, merged, recorded_streams
+from vla_inference_ros.resend.outlets import Outlet, OutletError
+from vla_inference_ros.resend.sending import STREAMS, Sending, merged, recorded_streams
 
 COUNT = 20
 AGE = 0.75

@@ -11,7 +11,7 @@ from replayed import Published, write_bag
 
 from vla_inference_ros.model.heads import FUSIONS
 from vla_inference_ros.model.linear import PRECISIONS
-from vla_inference_ros.replay.compare import _FUSIONS, _PRECISIONS, main
+from vla_inference_ros.replay.command import _FUSIONS, _PRECISIONS, main
 
 Replay = Callable[..., tuple[int, str]]
 
@@ -108,6 +108,6 @@ def test_ctrl_c_is_no_error(
     def interrupted(_: object) -> Iterator[Any]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vla_inference_ros.replay.compare.open_recording", interrupted)
+    monkeypatch.setattr("vla_inference_ros.replay.command.open_recording", interrupted)
     assert main([str(stub_bag)]) == 130
     assert capsys.readouterr() == ("", "")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vla_inference_ros.replay.recorded_time import RecordedTime
+from vla_inference_ros.core.recorded_time import RecordedTime
 
 START = 1_700_000_000_250_000_000  # [ns]
 NEVER = 2**62

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vla_inference_ros.model.interface import ActionModel, FeatureModel, ModelError
-from vla_inference_ros.recording.recording import Recording, RecordingError, open_recording
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import Recording, RecordingError
 from vla_inference_ros.replay.difference import Differences, Models, report
 from vla_inference_ros.replay.difference_file import DifferenceFile, summary
 from vla_inference_ros.replay.lineage import NotRecordedError, RecordedChunk, recorded_chunk

@@ -7,7 +7,7 @@ from recorded import OFFSET, START, STEP, datagram, frame, packet
 
 from vla_inference_ros.core.wire import SENSOR_RATE, SensorDatagram
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.timing import Timetable, restamped
+from vla_inference_ros.resend.timetable import Timetable, restamped
 
 NOW = 1_800_000_000.5
 AGE = 0.75  # of what was recorded, when it was received [s]

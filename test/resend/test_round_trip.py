@@ -36,7 +36,7 @@ from vla_inference_ros.recording.recording import Recording, traffic
 from vla_inference_ros.recording.run_folder import RunWriter
 from vla_inference_ros.recording.run_reader import RunFolder
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.resend import main as resend
+from vla_inference_ros.resend.command import main as resend
 
 START = 1_700_000_000.123  # when the first thing was acquired, by the receiver's clock [Unix s]
 OFFSETS = {"camera": 0.25, "robot": -3.5, "sensor": 1234.567}  # that the first run had learnt [s]

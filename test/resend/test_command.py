@@ -17,7 +17,7 @@ from wire_receivers import receiving
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.run_folder import RunWriter
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.replay.resend import main
+from vla_inference_ros.resend.command import main
 
 COUNT = 16
 STREAMS = ("camera", "robot", "sensor")
@@ -206,7 +206,7 @@ def test_keys_that_cannot_be_used_are_named(
 def test_it_can_be_interrupted(tmp_path: Path) -> None:
     folder = recorded(tmp_path, step=3600.0)
     with receiving() as got:
-        command = [sys.executable, "-m", "vla_inference_ros.replay.resend", str(folder)]
+        command = [sys.executable, "-m", "vla_inference_ros.resend.command", str(folder)]
         process = subprocess.Popen(
             [*command, *got.arguments],
             stdout=subprocess.PIPE,
