@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from configs import config_type
 
-from vla_inference_ros import graph
+from vla_inference_ros import graph, launch_arguments
 from vla_inference_ros.graph import (
-    ARGUMENTS,
-    FAULT_NODE,
     FAULT_PORTS,
     NODES,
-    REPLAY_ARGUMENTS,
     REPLAYED_NODES,
     SIM_NODES,
-    ArgumentError,
     build,
     build_replay,
+)
+from vla_inference_ros.launch_arguments import (
+    ARGUMENTS,
+    FAULT_NODE,
+    REPLAY_ARGUMENTS,
+    ArgumentError,
 )
 
 # The interface that launch files, scripts and people rely on.
@@ -42,6 +44,14 @@ DEFAULTS = {
     "record": "false",
     "output_dir": ".",
     "duration": "0.0",
+    "web": "false",
+    "web_port": "8088",
+    "web_host": "127.0.0.1",
+    "action_space": "joints",
+    "rviz": "false",
+    "rqt": "false",
+    "foxglove": "false",
+    "plotjuggler": "false",
     "respawn": "false",
     "params_file": "",
 }
@@ -64,7 +74,7 @@ def config_of(node: str) -> Any:
     return config_type(node)()
 
 
-def parameters(built: graph.Graph) -> dict[str, dict[str, graph.Value]]:
+def parameters(built: graph.Graph) -> dict[str, dict[str, launch_arguments.Value]]:
     """What is overridden, by node; nothing for the others."""
     return {node.name: node.parameters for node in built.nodes if node.parameters}
 
@@ -78,7 +88,7 @@ def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
 
 @pytest.mark.parametrize(("argument", "node", "parameter"), TARGETS)
 def test_an_argument_goes_to_a_parameter_and_has_its_default(
-    argument: graph.Argument, node: str, parameter: str
+    argument: launch_arguments.Argument, node: str, parameter: str
 ) -> None:
     assert node in graph.ALL_NODES
     default = dataclasses.asdict(config_of(node))[parameter]

@@ -134,6 +134,27 @@ def test_a_wrong_argument_is_explained_and_nothing_started(argument: str) -> Non
     assert "process started" not in output
 
 
+def test_the_end_of_a_guest_is_no_others(quick: list[str], rosbag2: dict[str, str]) -> None:
+    """A live view whose port is taken; rviz2 that ends at once; PlotJuggler that is not there."""
+    prefix = Path(rosbag2["AMENT_PREFIX_PATH"].partition(":")[0])
+    program = prefix / "lib" / "rviz2" / "rviz2"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho rviz shows $2\nexit 3\n")
+    program.chmod(0o755)
+    (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        guests = ["web:=true", f"web_port:={other.getsockname()[1]}", "rviz:=true"]
+        status, output = run(
+            "demo.launch.py", "duration:=2", "plotjuggler:=true", *guests, *quick, **rosbag2
+        )
+    assert status == 0, output
+    assert "parameter 'web_port'" in output
+    assert f"rviz shows {graph.share()}/config/rviz.rviz" in output
+    assert "plotjuggler:=true: plotjuggler is not installed, so it is not started" in output
+
+
 def test_ros2_bag_records_where_it_is_installed(
     quick: list[str], rosbag2: dict[str, str], tmp_path: Path
 ) -> None:

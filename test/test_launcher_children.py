@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from launching import TIMEOUT, Launch
 
-from vla_inference_ros import graph, launcher
+from vla_inference_ros import graph, launch_arguments, launcher, watching
 
 Pretend = Callable[..., Launch]
 
@@ -26,7 +26,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
     executables, share = tmp_path / "lib" / graph.PACKAGE, tmp_path / "share" / graph.PACKAGE
     for folder in (package, executables, share / "config"):
         folder.mkdir(parents=True)
-    for module in (graph, launcher):
+    for module in (graph, launch_arguments, launcher, watching):
         shutil.copy(str(module.__file__), package)
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
@@ -36,15 +36,17 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
         stdout: int = subprocess.PIPE,
         respawn: bool = False,
         by: Sequence[str] = (),
+        arguments: Sequence[str] = (),
         **scripts: str,
     ) -> Launch:
-        for node in graph.NODES:
+        for node in (*graph.NODES, *graph.GUESTS):
             script = executables / node
             script.write_text(f"#!/bin/sh\n{scripts.get(node, 'exec sleep 60')}\n")
             script.chmod(0o755)
         command = [*by, sys.executable, str(package / "launcher.py")]
-        command += ["async.launch.py", f"respawn:={respawn}"]
-        launches.append(Launch(command, stdout, {"PYTHONPATH": str(package.parent)}))
+        command += ["async.launch.py", f"respawn:={respawn}", *arguments]
+        environment = {"PYTHONPATH": str(package.parent), "AMENT_PREFIX_PATH": str(tmp_path)}
+        launches.append(Launch(command, stdout, environment))
         return launches[-1]
 
     yield start
@@ -144,3 +146,41 @@ def test_nodes_are_stopped_when_nobody_reads_any_more(pretend: Pretend, terminal
     for line in seen[:6]:
         with pytest.raises(ProcessLookupError):
             os.kill(int(line.split()[-1]), 0)
+
+
+# --- guests
+
+
+def test_the_end_of_a_guest_is_no_others(pretend: Pretend) -> None:
+    launch = pretend(web_view="exit 3", arguments=["web:=true"])
+    launch.wait_for("web_view-7 has ended .exit status 3.: all else runs on")
+    assert "web_view-7" not in launch.running_nodes()
+    assert len(launch.running_nodes()) == len(graph.NODES)
+    assert launch.end(signal.SIGINT) == 0
+
+
+def test_a_tool_is_started_if_it_is_there_and_stopped_with_the_nodes(
+    pretend: Pretend, tmp_path: Path
+) -> None:
+    program = tmp_path / "lib" / "rviz2" / "rviz2"
+    packages = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    for folder in (program.parent, packages):
+        folder.mkdir(parents=True)
+    program.write_text(
+        "#!/bin/sh\ntrap 'echo interrupted; exit 7' INT\necho \"shows $2\"\n"
+        "while :; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    (packages / "rviz2").touch()
+    launch = pretend(arguments=["rviz:=true", "plotjuggler:=true"])
+    launch.wait_for(
+        r"rviz:=true: started without compressed_image_transport",
+        r"plotjuggler:=true: plotjuggler is not installed, so it is not started; all else runs on",
+        rf"shows {share_of(tmp_path)}/config/rviz.rviz",
+    )
+    assert launch.end(signal.SIGINT) == 0  # whatever the guest's own status
+    assert any("interrupted" in line for line in launch.lines)
+
+
+def share_of(folder: Path) -> Path:
+    return folder / "share" / graph.PACKAGE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from configs import config_type, limits
 
-from vla_inference_ros import graph
+from vla_inference_ros import graph, launch_arguments
 from vla_inference_ros.nodes.parameters import specifications
 
 ROOT = Path(__file__).parents[1]
@@ -35,16 +35,19 @@ def shown(value: Any) -> str:
 
 
 def test_launch_arguments() -> None:
-    expected = [f"| `{a.name}` | `{shown(a.default)}` | {a.description} |" for a in graph.ARGUMENTS]
+    expected = [
+        f"| `{a.name}` | `{shown(a.default)}` | {a.description} |"
+        for a in launch_arguments.ARGUMENTS
+    ]
     assert rows(section("Launch arguments")) == expected
 
 
 def test_replay_arguments() -> None:
     page = (ROOT / "docs" / "replay.md").read_text(encoding="utf-8")
     text = page.split("\n## Into the nodes\n")[1].split("\n## ")[0]
-    own = [a for a in graph.REPLAY_ARGUMENTS if a not in graph.ARGUMENTS]
+    own = [a for a in launch_arguments.REPLAY_ARGUMENTS if a not in launch_arguments.ARGUMENTS]
     assert rows(text) == [f"| `{a.name}` | `{shown(a.default)}` | {a.description} |" for a in own]
-    for argument in graph.REPLAY_ARGUMENTS:
+    for argument in launch_arguments.REPLAY_ARGUMENTS:
         assert f"`{argument.name}`" in text
 
 

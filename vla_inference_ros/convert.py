@@ -1,6 +1,6 @@
 """Conversions between dataclasses and ROS messages, and from the wire's units to SI.
 
-Pure functions, no node needed. The only place where mm and deg become m and rad.
+Pure functions, no node needed. The only place where its mm and deg become m and rad.
 """
 
 from __future__ import annotations

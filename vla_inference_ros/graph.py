@@ -1,81 +1,42 @@
 """Which nodes run with what parameters: the one description behind the launch files and vla-launch.
 
-Imports no ROS and no node, so that launching stays quick. An argument that is given overrides the
-parameters file; one that is not leaves the file's value, so the defaults here are documentation of
-what ``config/async.yaml`` holds.
+Imports no ROS and no node, so that launching stays quick.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vla_inference_ros.launch_arguments import (
+    ARGUMENTS,
+    BAG_PLAYER,
+    BAG_RECORDER,
+    CHUNK_VIEWER,
+    FAULT_NODE,
+    RECORDER,
+    REPLAY_ARGUMENTS,
+    TOOLS,
+    WEB_VIEW,
+    Argument,
+    ArgumentError,
+    Value,
+)
+
 PACKAGE = "vla_inference_ros"
-
-Value = bool | int | float | str
-
-
-class ArgumentError(ValueError):
-    """A launch argument is unknown or has a value that cannot be used; the message names it."""
-
-
-def _boolean(text: str) -> bool:
-    values = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in values:
-        raise ValueError("not true or false")
-    return values[text.lower()]
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("not a number") from None
-    if not math.isfinite(value):
-        raise ValueError("not a finite number")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _number(text)
-    if value <= 0:
-        raise ValueError("not more than 0")
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A launch argument; ``targets`` are the (node, parameter) pairs that its value goes to."""
-
-    name: str
-    default: str
-    description: str
-    read: Callable[[str], Value] = str
-    targets: tuple[tuple[str, str], ...] = ()
-
-    def value(self, text: str) -> Value:
-        """The typed value; ArgumentError if ``text`` is none."""
-        try:
-            return self.read(text)
-        except ValueError as error:
-            raise ArgumentError(f"argument {self.name}:={text} cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One process: executable and node have the same name; ``parameters`` override the file."""
+    """One process: executable and node have the same name; ``parameters`` override the file.
+
+    When one ends, all end; but not with a guest, which only watches.
+    """
 
     name: str
     parameters: dict[str, Value] = field(default_factory=dict)
+    is_guest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,145 +49,18 @@ class Graph:
     nodes: tuple[NodeSpec, ...]
     params_file: Path
     respawn: bool
+    tools: tuple[str, ...] = ()  # guests, by argument: see watching.py
 
 
 # Those that take longest to start come first.
 NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge", "monitor")
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
-FAULT_NODE = "fault_injector"
-RECORDER = "recorder"
-BAG_RECORDER = "bag_recorder"
-BAG_PLAYER = "bag_player"
 REPLAYED_NODES = ("vlm", "action_expert", "monitor")  # whose inputs are played
-ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *SIM_NODES, FAULT_NODE)
+GUESTS = (WEB_VIEW, CHUNK_VIEWER)  # whose end ends nothing else
+ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *GUESTS, *SIM_NODES, FAULT_NODE)
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
-
-ARGUMENTS = (
-    Argument(
-        "checkpoint",
-        "",
-        "trained weights (.pt, .safetensors): sensor encoder, action expert, and the VLM's if any",
-        targets=(("vlm", "checkpoint"), ("action_expert", "checkpoint")),
-    ),
-    Argument(
-        "fusion_strategy",
-        "concat",
-        "how the checkpoint joins its features: concat, cross_attention, gated or none",
-        targets=(("action_expert", "fusion_strategy"),),
-    ),
-    Argument(
-        "model",
-        "Qwen/Qwen2.5-VL-3B-Instruct",
-        "a hub id, a local folder, tiny (small, random weights) or stub (no network)",
-        targets=(("vlm", "model"), ("action_expert", "model")),
-    ),
-    Argument(
-        "device",
-        "auto",
-        "torch device: auto, cpu, cuda or cuda:N",
-        targets=(("vlm", "device"), ("action_expert", "device")),
-    ),
-    Argument(
-        "dtype",
-        "auto",
-        "precision of the weights: auto, float32, bfloat16, float16 or float8",
-        targets=(("vlm", "dtype"), ("action_expert", "dtype")),
-    ),
-    Argument(
-        "instruction",
-        "Perform needle insertion into the eye",
-        "the prompt; /vla/instruction changes it while running",
-        targets=(("vlm", "instruction"),),
-    ),
-    Argument(
-        "vl_reuse",
-        "4",
-        "action chunks for one VLM update",
-        _whole,
-        (("vlm", "vl_reuse"), ("action_expert", "vl_reuse")),
-    ),
-    Argument(
-        "action_rate",
-        "10.0",
-        "action chunks per second [Hz]",
-        _number,
-        (("vlm", "action_rate"), ("action_expert", "action_rate")),
-    ),
-    Argument(
-        "robot_host",
-        "127.0.0.1",
-        "host of the robot sender (the rig's is 10.130.41.111)",
-        targets=(("robot_bridge", "host"),),
-    ),
-    Argument(
-        "robot_port",
-        "5556",
-        "TCP port of the robot sender",
-        _whole,
-        (("robot_bridge", "port"), ("sim_robot", "port"), (FAULT_NODE, "robot_port")),
-    ),
-    Argument(
-        "camera_port",
-        "5555",
-        "TCP port that the cameras push to",
-        _whole,
-        (("camera_bridge", "port"), ("sim_camera", "port"), (FAULT_NODE, "camera_port")),
-    ),
-    Argument(
-        "sensor_port",
-        "9999",
-        "UDP port that the sensor sends to",
-        _whole,
-        (("sensor_bridge", "port"), ("sim_sensor", "port"), (FAULT_NODE, "sensor_port")),
-    ),
-    Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
-    Argument(
-        "faults",
-        "false",
-        "put the fault injector between the simulated senders and the bridges",
-        _boolean,
-    ),
-    Argument("save_data", "false", "save a run folder: pictures, CSV, NPZ, JSON", _boolean),
-    Argument("record", "false", "record a bag: bag_<start> in output_dir", _boolean),
-    Argument(
-        "output_dir",
-        ".",
-        "folder in which save_data and record make theirs",
-        targets=((RECORDER, "output_dir"), (BAG_RECORDER, "output_dir")),
-    ),
-    Argument(
-        "duration",
-        "0.0",
-        "stop so many seconds after the first action chunk; 0 runs until Ctrl+C",
-        _number,
-        (("monitor", "duration"),),
-    ),
-    Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),
-    Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
-)
-
-_REPLAYED = (
-    *("checkpoint", "fusion_strategy", "model", "device", "dtype", "instruction", "vl_reuse"),
-    *("action_rate", "save_data", "record", "output_dir", "duration", "params_file"),
-)
-REPLAY_ARGUMENTS = (
-    Argument(
-        "bag",
-        "",
-        "a bag or a run folder, whose inputs are played; must be given",
-        targets=((BAG_PLAYER, "bag"),),
-    ),
-    Argument(
-        "rate",
-        "1.0",
-        "how many times as fast as it was recorded",
-        _positive,
-        ((BAG_PLAYER, "rate"),),
-    ),
-    *(argument for argument in ARGUMENTS if argument.name in _REPLAYED),
-)
 
 
 def prefix() -> Path:
@@ -253,7 +87,7 @@ def build(given: Mapping[str, str]) -> Graph:
             "your own instead"
         )
     overrides = _overrides(ARGUMENTS, given, values)
-    names = NODES + _recorders(values)
+    names = NODES + _optional(values)
     names += SIM_NODES if values["sim"] else ()
     if values["faults"]:
         names += (FAULT_NODE,)
@@ -273,7 +107,7 @@ def build_replay(given: Mapping[str, str]) -> Graph:
     if not Path(str(values["bag"])).expanduser().exists():
         raise ArgumentError(f"argument bag:={values['bag']}: there is no such file or folder")
     overrides = _overrides(REPLAY_ARGUMENTS, given, values)
-    names = REPLAYED_NODES + _recorders(values)
+    names = REPLAYED_NODES + _optional(values)
     for name in names:
         overrides.setdefault(name, {})["use_sim_time"] = True
     return _graph((*names, BAG_PLAYER), overrides, values, respawn=False)
@@ -302,9 +136,17 @@ def _overrides(
     return overrides
 
 
-def _recorders(values: Mapping[str, Value]) -> tuple[str, ...]:
-    wanted = ((RECORDER, values["save_data"]), (BAG_RECORDER, values["record"]))
-    return tuple(name for name, is_wanted in wanted if is_wanted)
+def _optional(values: Mapping[str, Value]) -> tuple[str, ...]:
+    """The nodes that an argument adds to any graph."""
+    wanted = {
+        RECORDER: ("save_data",),
+        BAG_RECORDER: ("record",),
+        WEB_VIEW: ("web",),
+        CHUNK_VIEWER: ("rviz", "foxglove"),  # what it makes of chunks is for these
+    }
+    return tuple(
+        node for node, arguments in wanted.items() if any(values[name] for name in arguments)
+    )
 
 
 def _graph(
@@ -318,8 +160,9 @@ def _graph(
     params_file = Path(given).expanduser() if given else share() / "config" / "async.yaml"
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
-    nodes = tuple(NodeSpec(name, overrides.get(name, {})) for name in names)
-    return Graph(nodes=nodes, params_file=params_file, respawn=respawn)
+    nodes = tuple(NodeSpec(name, overrides.get(name, {}), name in GUESTS) for name in names)
+    tools = tuple(name for name in TOOLS if values[name])
+    return Graph(nodes=nodes, params_file=params_file, respawn=respawn, tools=tools)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from vla_inference_ros import graph
+from vla_inference_ros import graph, watching
+from vla_inference_ros.launch_arguments import ArgumentError, Value
 
 _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
 
@@ -44,6 +45,7 @@ class _Child:
     name: str
     command: list[str]
     process: subprocess.Popen[bytes]
+    is_guest: bool = False  # it only watches: nothing else ends with it
     rest: bytes = b""
 
     @property
@@ -53,13 +55,24 @@ class _Child:
         return self.process.stdout
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What is to be started at an instant (monotonic s)."""
+
+    instant: float
+    verb: str
+    name: str
+    command: list[str]
+    is_guest: bool = False
+
+
 @dataclass(slots=True)
 class Launcher:
     """Runs a graph; :meth:`run` returns when all of its nodes have ended."""
 
     graph: graph.Graph
     _running: list[_Child] = field(default_factory=list)
-    _to_restart: list[tuple[float, _Child]] = field(default_factory=list)
+    _to_start: list[_Due] = field(default_factory=list)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stop_signal: int | None = None
 
@@ -72,7 +85,8 @@ class Launcher:
         try:
             for index, node in enumerate(self.graph.nodes, start=1):
                 name, command = f"{node.name}-{index}", _command(node, self.graph.params_file)
-                self._start("started", name, command)
+                self._start(_Due(0.0, "started", name, command, node.is_guest))
+            self._invite_guests()
             while status is None:
                 self._pass_output()
                 if self._stop_signal is not None:
@@ -87,11 +101,21 @@ class Launcher:
     def _note_signal(self, number: int, _: object) -> None:
         self._stop_signal = number
 
-    def _start(self, verb: str, name: str, command: list[str]) -> None:
-        child = _Child(name, command, _spawn(command))
+    def _invite_guests(self) -> None:
+        for tool in self.graph.tools:
+            plan = watching.plan(watching.tool(tool))
+            for complaint in plan.complaints:
+                self._say(complaint)
+            for program in plan.programs:
+                instant = time.monotonic() + program.delay
+                command = program.command()
+                self._to_start.append(_Due(instant, "started", program.executable, command, True))
+
+    def _start(self, due: _Due) -> None:
+        child = _Child(due.name, due.command, _spawn(due.command), due.is_guest)
         self._running.append(child)
         self._selector.register(child.output, selectors.EVENT_READ, child)
-        self._say(f"{verb} {name}, process {child.process.pid}")
+        self._say(f"{due.verb} {due.name}, process {child.process.pid}")
 
     def _pass_output(self) -> None:
         for key, _ in self._selector.select(_LOOK_PERIOD):
@@ -125,16 +149,20 @@ class Launcher:
                 return None
             self._running.remove(child)
             self._bury(child)
+            if child.is_guest:
+                self._say(f"{child.name} has ended ({_describe(status)}): all else runs on")
+                continue
             if status == 0:
                 self._say(f"{child.name} has ended: stopping")
                 return 0
             self._say(f"{child.name} died: {_describe(status)}")
             if not self.graph.respawn:
                 return 1
-            self._to_restart.append((time.monotonic() + graph.RESPAWN_DELAY, child))
-        while self._to_restart and time.monotonic() >= self._to_restart[0][0]:
-            _, child = self._to_restart.pop(0)
-            self._start("restarted", child.name, child.command)
+            instant = time.monotonic() + graph.RESPAWN_DELAY
+            self._to_start.append(_Due(instant, "restarted", child.name, child.command))
+        for due in [due for due in self._to_start if time.monotonic() >= due.instant]:
+            self._to_start.remove(due)
+            self._start(due)
         return None
 
     def _is_to_stop_too(self) -> bool:
@@ -162,7 +190,8 @@ class Launcher:
         running = [child for child in self._running if child.process.poll() is None]
         for child in running:
             # Not SIGINT: while Python itself starts, that ends in a traceback.
-            child.process.terminate()
+            # rqt, though, takes no notice of SIGTERM.
+            child.process.send_signal(signal.SIGINT if child.is_guest else signal.SIGTERM)
         deadline = time.monotonic() + _STOP_TIME
         while time.monotonic() < deadline and any(c.process.poll() is None for c in running):
             self._pass_output()
@@ -173,7 +202,8 @@ class Launcher:
             child.process.wait()
         for child in self._running:
             self._bury(child)
-        failed = [c for c in self._running if c.process.returncode not in _CLEAN]
+        nodes = (child for child in self._running if not child.is_guest)
+        failed = [node for node in nodes if node.process.returncode not in _CLEAN]
         for child in failed:
             self._say(f"{child.name} ended badly: {_describe(child.process.returncode)}")
         return not failed
@@ -197,7 +227,7 @@ def _command(node: graph.NodeSpec, params_file: Path) -> list[str]:
     return command
 
 
-def _yaml(value: graph.Value) -> str:
+def _yaml(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)  # YAML does not know JSON's surrogate pairs
 
 
@@ -227,14 +257,14 @@ def _parse(arguments: Sequence[str]) -> tuple[graph.LaunchFile, dict[str, str]]:
     """(launch file, arguments given)."""
     name, *rest = arguments
     if name not in graph.LAUNCH_FILES:
-        raise graph.ArgumentError(
+        raise ArgumentError(
             f"unknown launch file {name!r}; known are {', '.join(graph.LAUNCH_FILES)}"
         )
     given = {}
     for text in rest:
         key, separator, value = text.partition(":=")
         if not separator:
-            raise graph.ArgumentError(f"{text!r} is not of the form name:=value")
+            raise ArgumentError(f"{text!r} is not of the form name:=value")
         given[key] = value
     return graph.LAUNCH_FILES[name], given
 
@@ -264,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show_arguments(file)
             return 0
         built = file.graph(given)
-    except (graph.ArgumentError, FileNotFoundError) as error:
+    except (ArgumentError, FileNotFoundError) as error:
         print(f"vla-launch: {error}", file=sys.stderr)
         return 2
     return Launcher(built).run()

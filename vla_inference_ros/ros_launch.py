@@ -17,6 +17,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    LogInfo,
     OpaqueFunction,
     Shutdown,
     TimerAction,
@@ -25,7 +26,8 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from vla_inference_ros import graph, rosbag2
+from vla_inference_ros import graph, rosbag2, watching
+from vla_inference_ros.launch_arguments import BAG_PLAYER, BAG_RECORDER
 
 _LAST_MOMENT = 1.0  # for what was inferred from a bag's last message [s]
 
@@ -42,7 +44,10 @@ def description(name: str) -> LaunchDescription:
 
     def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
         built = file.graph(given)
-        return [action for node in built.nodes for action in _actions(node, built)]
+        return [
+            *(action for node in built.nodes for action in _actions(node, built)),
+            *(action for name in built.tools for action in _guests(name)),
+        ]
 
     return LaunchDescription(
         [
@@ -59,9 +64,9 @@ def description(name: str) -> LaunchDescription:
 
 
 def _actions(node: graph.NodeSpec, built: graph.Graph) -> list[LaunchDescriptionEntity]:
-    if node.name == graph.BAG_RECORDER and rosbag2.is_installed():
+    if node.name == BAG_RECORDER and rosbag2.is_installed():
         return [_bag_record(node, built)]
-    if node.name == graph.BAG_PLAYER and rosbag2.is_installed():
+    if node.name == BAG_PLAYER and rosbag2.is_installed():
         bag = Path(str(node.parameters["bag"])).expanduser()
         if rosbag2.can_play(bag):
             return _bag_play(node, built.params_file, bag)
@@ -82,8 +87,27 @@ def _node(
         output="screen",
         respawn=respawn,
         respawn_delay=graph.RESPAWN_DELAY,
-        on_exit=None if respawn else on_exit or _end_all,
+        on_exit=None if respawn or node.is_guest else on_exit or _end_all,
     )
+
+
+def _guests(name: str) -> list[LaunchDescriptionEntity]:
+    """The programs of a stock tool. Nothing ends with one of them; one that is not installed is
+    told of.
+    """
+    plan = watching.plan(watching.tool(name))
+    actions: list[LaunchDescriptionEntity] = [LogInfo(msg=line) for line in plan.complaints]
+    for program in plan.programs:
+        guest = Node(
+            package=program.package,
+            executable=program.executable,
+            arguments=list(program.arguments),
+            ros_arguments=list(program.ros_arguments),
+            output="screen",
+        )
+        is_late = program.delay > 0
+        actions.append(TimerAction(period=program.delay, actions=[guest]) if is_late else guest)
+    return actions
 
 
 def _bag_record(node: graph.NodeSpec, built: graph.Graph) -> ExecuteProcess:

@@ -16,7 +16,7 @@ from vla_inference_ros.export.moments import Moment, Moments
 from vla_inference_ros.export.new_folder import new_folder
 from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import walk
-from vla_inference_ros.graph import ARGUMENTS
+from vla_inference_ros.launch_arguments import ARGUMENTS
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.recording.recording import Recording, RecordingError
 
