@@ -34,6 +34,7 @@ setup(
             "vla-replay = vla_inference_ros.replay.command:main",
             "vla-export = vla_inference_ros.export.command:main",
             "vla-report = vla_inference_ros.report.command:main",
+            "vla-doctor = vla_inference_ros.doctor.command:main",
         ]
     },
 )

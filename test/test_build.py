@@ -24,6 +24,7 @@ from vla_inference_ros import graph
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = (".git", ".venv*", "build", "install", "log", "*.egg-info", ".*_cache", "__pycache__")
 COMMANDS = {"vla-launch", "vla-recover", "vla-resend", "vla-replay", "vla-export", "vla-report"}
+COMMANDS |= {"vla-doctor"}
 EXECUTABLES = {*graph.ALL_NODES, *COMMANDS}
 # Modules whose packages are called otherwise: by rosdep, by pip.
 NAMES = {
@@ -37,6 +38,7 @@ NAMES = {
     "rosbags": ("python3-rosbags-pip", "rosbags"),
     "safetensors": ("python3-transformers-pip", "transformers"),  # comes with it
     "tokenizers": ("python3-transformers-pip", "transformers"),  # comes with it
+    "tornado": ("python3-tornado", "tornado"),
     "tqdm": ("python3-tqdm", "tqdm"),
     "torch": ("python3-pytorch-pip", "torch"),
     "transformers": ("python3-transformers-pip", "transformers"),
