@@ -18,7 +18,8 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
 _ASK_AGAIN = 1.0  # who has not answered for so long [s]
-_QUIET = 1.0  # nobody has come or gone for so long: all are there [s]
+# Nobody has come or gone for so long: all are there. Fast DDS announces a node again after 3 s [s].
+_QUIET = 3.5
 
 
 class Audience:

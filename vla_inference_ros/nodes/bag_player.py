@@ -139,10 +139,11 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
         active_since: float | None = None
         while not stopping.wait(_LOOK_PERIOD):
             now = time.monotonic()
+            is_gathered = self._audience.is_gathered()
             inactive = " and ".join(self._audience.inactive())
             if not inactive:
                 active_since = active_since or now
-                if self._may_begin(is_patient=now - active_since < _PATIENCE):
+                if self._may_begin(is_gathered, is_patient=now - active_since < _PATIENCE):
                     return True
             elif now - start > self.config.wait_limit:
                 raise NotReadyError(f"{inactive} not active within {self.config.wait_limit:g} s")
@@ -151,12 +152,12 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
                 self.get_logger().info(f"waiting for {inactive} to be active")
         return False
 
-    def _may_begin(self, is_patient: bool) -> bool:
+    def _may_begin(self, is_gathered: bool, is_patient: bool) -> bool:
         """Whether all listen that should; what is missing is told once it waits no more."""
         if not self.count_publishers(CLOCK):  # the other player is not there yet
             return False
         missing = self._audience.missing(_EXPECTED)
-        if self._audience.is_gathered() and not missing:
+        if is_gathered and not missing:
             return True
         if missing and not is_patient:
             self.get_logger().warning(f"beginning all the same, but {'; '.join(missing)}")
