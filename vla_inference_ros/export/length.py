@@ -9,6 +9,7 @@ from pathlib import Path
 from vla_inference_ros.recording.bag_files import read_metadata
 from vla_inference_ros.recording.bag_metadata import METADATA_FILE
 from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.run_folder import FRAMES, ROBOT
 
 _TAIL = 4096  # bytes of a table's end, more than a row
 
@@ -23,7 +24,7 @@ def end_of(path: Path) -> float | None:
             start = int(metadata["starting_time"]["nanoseconds_since_epoch"])
             return (start + int(metadata["duration"]["nanoseconds"])) / 1e9
         return None
-    tables = [*path.glob("robot_state_*.csv"), *path.glob("frames_*.csv")]
+    tables = [*path.glob(ROBOT), *path.glob(FRAMES)]
     return max((time for table in tables if (time := _last_time(table))), default=None)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.recover import recover
+from vla_inference_ros.recording.run_folder import UNFINISHED_PICTURES, UNFINISHED_SENSOR
 from vla_inference_ros.recording.run_reader import is_run_folder
-from vla_inference_ros.recording.sensor_file import PART
 
 
 def complete(path: Path) -> list[str]:
@@ -23,4 +23,4 @@ def complete(path: Path) -> list[str]:
 
 
 def _parts(folder: Path) -> list[Path]:
-    return [*folder.glob(f"sensor_data_*{PART}"), *folder.glob(f"*/*.jpg{PART}")]
+    return [*folder.glob(UNFINISHED_SENSOR), *folder.glob(UNFINISHED_PICTURES)]

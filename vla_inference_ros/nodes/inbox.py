@@ -69,6 +69,10 @@ class Inbox(Generic[Message]):
         messages = self.take()
         return messages[-1] if messages else None
 
+    def close(self) -> None:
+        """Give the subscription up."""
+        self._node.destroy_subscription(self._subscription)
+
     @property
     def topic(self) -> str:
         """The topic's full name."""

@@ -51,8 +51,8 @@ class WatchedTopics:
         self._chunks = Inbox[ActionChunk](node, ActionChunk, "/vla/actions", _ACTIONS)
         self._report_inbox = Inbox[StreamReport](node, StreamReport, "/vla/reports", qos.REPORTS)
         self._log = Inbox[Log](node, Log, "/rosout", _LOG)
-        self._images: dict[str, _Closing] = {}
-        self._samples: _Closing | None = None
+        self._images: dict[str, Inbox[Any]] = {}
+        self._samples: Inbox[Any] | None = None
 
     def look(self, steady_now: float) -> None:
         """Post what has come of the small topics."""
@@ -76,10 +76,10 @@ class WatchedTopics:
 
     def watch(self) -> None:
         """Subscribe to pictures and samples."""
-        self._samples = _Closing(self._node, SensorBatch, "/sensor/samples", _SAMPLES)
+        self._samples = Inbox[Any](self._node, SensorBatch, "/sensor/samples", _SAMPLES)
         profile = qos.newest_image("best_effort")
         self._images = {
-            view: _Closing(self._node, CompressedImage, topic, profile)
+            view: Inbox[Any](self._node, CompressedImage, topic, profile)
             for view, topic in self._image_topics.items()
         }
 
@@ -120,13 +120,6 @@ class WatchedTopics:
             "rate": None if silent else report.rate,
             "problems": dict(zip(report.problem_kinds, report.problem_counts, strict=True)),
         }
-
-
-class _Closing(Inbox[Any]):
-    """An inbox that can be given up."""
-
-    def close(self) -> None:
-        self._node.destroy_subscription(self._subscription)
 
 
 def status_values(status: InferenceStatus) -> dict[str, Any]:

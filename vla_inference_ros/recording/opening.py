@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vla_inference_ros.recording.bag import Bag, is_bag
 from vla_inference_ros.recording.recording import Recording, RecordingError
+from vla_inference_ros.recording.run_folder import RESULTS
 from vla_inference_ros.recording.run_reader import RunFolder, is_run_folder
 
 
@@ -19,5 +20,5 @@ def open_recording(path: Path) -> Recording:
         return RunFolder(path)
     raise RecordingError(
         f"{path} is neither a bag (a folder with metadata.yaml or *.mcap, or an .mcap file) nor a "
-        "run folder (async_inference_..., with inference_results_*.json)"
+        f"run folder (async_inference_..., with {RESULTS})"
     )

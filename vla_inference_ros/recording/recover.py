@@ -11,7 +11,14 @@ from vla_inference_ros.recording.appending import mend_lines, mend_list
 from vla_inference_ros.recording.bag_files import is_bag
 from vla_inference_ros.recording.in_use import check_ended
 from vla_inference_ros.recording.recover_bag import recover_bag
-from vla_inference_ros.recording.sensor_file import PART, recover_sensor_file
+from vla_inference_ros.recording.run_folder import (
+    FRAMES,
+    RESULTS,
+    ROBOT,
+    UNFINISHED_PICTURES,
+    UNFINISHED_SENSOR,
+)
+from vla_inference_ros.recording.sensor_file import recover_sensor_file
 
 
 class NoRunFolderError(ValueError):
@@ -26,20 +33,20 @@ def recover(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise NoRunFolderError(f"{folder} is no folder")
-    results = sorted(folder.glob("inference_results_*.json"))
+    results = sorted(folder.glob(RESULTS))
     if not results:
         raise NoRunFolderError(
-            f"{folder} is no run folder: it has no inference_results_*.json. Name the "
+            f"{folder} is no run folder: it has no {RESULTS}. Name the "
             "async_inference_... folder itself"
         )
     check_ended(folder)
     lines = [f"{path.name}: {mend_list(path)} action chunks" for path in results]
-    for what, pattern in (("robot states", "robot_state_*.csv"), ("pictures", "frames_*.csv")):
+    for what, pattern in (("robot states", ROBOT), ("pictures", FRAMES)):
         for path in sorted(folder.glob(pattern)):
             lines.append(f"{path.name}: {max(0, mend_lines(path) - 1)} {what}")
     for path in sorted(_unfinished(folder)):
         lines.append(f"{path.name}: {recover_sensor_file(path)} samples, finished now")
-    for part in sorted(folder.glob(f"*/*.jpg{PART}")):
+    for part in sorted(folder.glob(UNFINISHED_PICTURES)):
         part.unlink()
         lines.append(f"{part.parent.name}/{part.name}: cut off, removed")
     return lines
@@ -47,7 +54,7 @@ def recover(folder: Path) -> list[str]:
 
 def _unfinished(folder: Path) -> set[Path]:
     """The sensor's files that have parts left; each may have two."""
-    parts = folder.glob(f"sensor_data_*{PART}")
+    parts = folder.glob(UNFINISHED_SENSOR)
     return {folder / f"{part.name.partition('.')[0]}.npz" for part in parts}
 
 

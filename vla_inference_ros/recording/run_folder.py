@@ -21,6 +21,10 @@ from vla_inference_ros.recording.appending import JsonListFile, LineFile, open_n
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
 from vla_inference_ros.recording.traffic import Received
 
+# The files of any run, and what is left of the sensor's while it is not finished.
+RESULTS, ROBOT, FRAMES = "inference_results_*.json", "robot_state_*.csv", "frames_*.csv"
+SENSOR = "sensor_data_*.npz"
+UNFINISHED_SENSOR, UNFINISHED_PICTURES = f"sensor_data_*{PART}", f"*/*.jpg{PART}"
 ROBOT_COLUMNS = (
     "recv_timestamp",
     "origin_timestamp",
@@ -65,11 +69,11 @@ class RunWriter:
         self.folder.mkdir(parents=True)
         self._lock = in_use.lock(self.folder)
         stamp = _stamp(start)
-        self._sensor_path = self.folder / f"sensor_data_{stamp}.npz"
+        self._sensor_path = self.folder / SENSOR.replace("*", stamp)
         self._sensor: SensorFile | None = None
-        self._robot = LineFile(self.folder / f"robot_state_{stamp}.csv", ",".join(ROBOT_COLUMNS))
-        self._frames = LineFile(self.folder / f"frames_{stamp}.csv", ",".join(FRAME_COLUMNS))
-        self._results = JsonListFile(self.folder / f"inference_results_{stamp}.json")
+        self._robot = LineFile(self.folder / ROBOT.replace("*", stamp), ",".join(ROBOT_COLUMNS))
+        self._frames = LineFile(self.folder / FRAMES.replace("*", stamp), ",".join(FRAME_COLUMNS))
+        self._results = JsonListFile(self.folder / RESULTS.replace("*", stamp))
 
     def add_frame(self, frame: Received[CameraFrame]) -> None:
         """A picture, as received."""

@@ -17,12 +17,18 @@ from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.csv_rows import Row, rows
 from vla_inference_ros.recording.json_list import read_list
 from vla_inference_ros.recording.recording import Features, RecordingError, Result
-from vla_inference_ros.recording.run_folder import FRAME_COLUMNS, ROBOT_COLUMNS
-from vla_inference_ros.recording.sensor_file import PART
+from vla_inference_ros.recording.run_folder import (
+    FRAME_COLUMNS,
+    FRAMES,
+    RESULTS,
+    ROBOT,
+    ROBOT_COLUMNS,
+    SENSOR,
+    UNFINISHED_SENSOR,
+)
 from vla_inference_ros.recording.sensor_reader import read_samples
 from vla_inference_ros.recording.traffic import Received
 
-_RESULTS = "inference_results_*.json"
 _OLD_ROBOT_COLUMNS = ROBOT_COLUMNS[:-1]  # without the clock's offset
 _OUT_OF_ORDER = 4096  # rows of pictures; a recorder that falls behind holds 100 a view
 _NAME = re.compile(r"(?P<camera>.+)_(?P<time>\d+(\.\d+)?)\.jpg")
@@ -31,7 +37,7 @@ _ROBOT_FLOATS = struct.Struct("<13f")
 
 def is_run_folder(path: Path) -> bool:
     """Whether it is a folder that action chunks were saved in."""
-    return path.is_dir() and any(path.glob(_RESULTS))
+    return path.is_dir() and any(path.glob(RESULTS))
 
 
 class RunFolder:
@@ -41,10 +47,10 @@ class RunFolder:
         """RecordingError if it is no run folder, or one that is not finished."""
         if not is_run_folder(path):
             raise RecordingError(
-                f"{path} is no run folder: it has no {_RESULTS}. Name the async_inference_... "
+                f"{path} is no run folder: it has no {RESULTS}. Name the async_inference_... "
                 "folder itself"
             )
-        if any(path.glob(f"sensor_data_*{PART}")):
+        if any(path.glob(UNFINISHED_SENSOR)):
             raise RecordingError(
                 f"{path} is not finished: once its recorder has ended, run `vla-recover {path}`"
             )
@@ -52,7 +58,7 @@ class RunFolder:
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""
-        files = self._files("frames_*.csv")
+        files = self._files(FRAMES)
         if not files:
             yield from self._named_frames()
         for row in _by_receipt(row for file in files for row in rows(file, FRAME_COLUMNS)):
@@ -60,18 +66,18 @@ class RunFolder:
 
     def states(self) -> Iterator[Received[RobotPacket]]:
         """All robot states, as they came."""
-        for file in self._files("robot_state_*.csv"):
+        for file in self._files(ROBOT):
             for row in rows(file, _OLD_ROBOT_COLUMNS):
                 yield _state(row)
 
     def samples(self) -> Iterator[Received[SensorDatagram]]:
         """All sensor samples, in the datagrams that they came in."""
-        for file in self._files("sensor_data_*.npz"):
+        for file in self._files(SENSOR):
             yield from read_samples(file)
 
     def results(self) -> Iterator[Result]:
         """All action chunks."""
-        for file in self._files(_RESULTS):
+        for file in self._files(RESULTS):
             yield from read_list(file)
 
     def features(self) -> Iterator[Features]:
@@ -97,8 +103,7 @@ class RunFolder:
             name = _NAME.fullmatch(path.name)
             if name is None:
                 raise RecordingError(
-                    f"{path}: without a frames_*.csv, a picture must be called "
-                    "<camera>_<timestamp>.jpg"
+                    f"{path}: without a {FRAMES}, a picture must be called <camera>_<timestamp>.jpg"
                 )
             found.append((float(name["time"]), path.parent.name, path.name, name["camera"]))
         for timestamp, view, file, camera in sorted(found):
