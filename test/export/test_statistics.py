@@ -29,12 +29,16 @@ def assert_like(found: dict[str, list[float]], values: NDArray[np.float64], fram
     assert found["count"] == [frames]
 
 
-def test_of_few_frames_all_is_exact() -> None:
-    values = numbers(1000)
+def statistics_of(values: NDArray[np.float64]) -> dict[str, list[float]]:
     statistics = NumberStatistics(3)
     for row in values:
         statistics.add(row)
-    found = statistics.result()
+    return statistics.result()
+
+
+def test_of_few_frames_all_is_exact() -> None:
+    values = numbers(1000)
+    found = statistics_of(values)
     assert_like(found, values, 1000)
     for name, quantile in zip(quantile_names(), QUANTILES, strict=True):
         np.testing.assert_array_equal(found[name], np.quantile(values, quantile, axis=0))
@@ -42,10 +46,7 @@ def test_of_few_frames_all_is_exact() -> None:
 
 def test_of_many_frames_the_quantiles_are_near() -> None:
     values = numbers(20_000)
-    statistics = NumberStatistics(3)
-    for row in values:
-        statistics.add(row)
-    found = statistics.result()
+    found = statistics_of(values)
     assert_like(found, values, 20_000)
     for name, quantile in zip(quantile_names(), QUANTILES, strict=True):
         below = (values <= found[name]).mean(axis=0)

@@ -264,6 +264,7 @@ def lerobot_python() -> str | None:
     return sys.executable if importlib.util.find_spec("lerobot") else None
 
 
+# The library cannot be installed beside this package's torch.
 @pytest.mark.skipif(
     lerobot_python() is None,
     reason="needs the lerobot library, which wants an older torch than this environment's: "

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import LATCHED, Listener, NodeProcess, SimulatedTime, failed_start, problems, running
+from harness import LATCHED, Listener, SimulatedTime, failed_start, problems, running
 from rclpy.serialization import deserialize_message
-from recorded import OFFSET, TOPIC, Traffic, chunk, datagram, frame, packet
+from recorded import OFFSET, TOPIC, Traffic, chunk, datagram, frame, kill_recorder, packet
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import String
 
@@ -179,24 +179,12 @@ def test_a_kill_loses_at_most_a_second(listener: Listener, tmp_path: Path, full:
         if number:
             listener.wait_until_alone()
         folder = tmp_path / str(number)
-        node = NodeProcess("bag_recorder", {"output_dir": str(folder)})
-        traffic = Traffic(listener)
-        node.wait_until_said("saving to")
-        traffic()  # waits until it listens
-        end = time.monotonic() + moments.uniform(0.0, 2.5)
-        while time.monotonic() < end:
-            traffic()
-            listener.spin_for(0.02)
-        safe = traffic.count
-        listener.spin_for(1.0 - moments.uniform(0.0, 0.02))  # what came before this is not lost
-        traffic()
-        node.process.kill()
-        node.wait()
+        safe, sent = kill_recorder(listener, "bag_recorder", folder, moments)
         made = made_in(folder)
         cut_off = Bag(made)
         assert not cut_off.complete
         kept = counts(cut_off)
-        assert all(safe <= count <= traffic.count for count in kept), (safe, kept)
+        assert all(safe <= count <= sent for count in kept), (safe, kept)
         assert main([str(made)]) == 0
         whole = Bag(made)
         assert whole.complete

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import random
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from harness import Listener, NodeProcess, failed_start, problems, running
+from harness import Listener, failed_start, problems, running
 from recorded import (
     CAMERA,
     OFFSET,
@@ -23,6 +22,7 @@ from recorded import (
     chunk,
     datagram,
     frame,
+    kill_recorder,
     packet,
 )
 
@@ -206,19 +206,7 @@ def test_a_kill_loses_at_most_a_second(listener: Listener, tmp_path: Path, full:
     moments = random.Random(SEED)
     for number in range(ROUNDS if full else SHORT_ROUNDS):
         folder = tmp_path / str(number)
-        node = NodeProcess("recorder", {"output_dir": str(folder)})
-        traffic = Traffic(listener)
-        node.wait_until_said("saving to")
-        traffic()  # waits until it listens
-        end = time.monotonic() + moments.uniform(0.0, 2.5)
-        while time.monotonic() < end:
-            traffic()
-            listener.spin_for(0.02)
-        safe = traffic.count
-        listener.spin_for(1.0 - moments.uniform(0.0, 0.02))  # what came before this is not lost
-        traffic()
-        node.process.kill()
-        node.wait()
+        safe, sent = kill_recorder(listener, "recorder", folder, moments)
         made = run_folder(folder)
         recover(made)
         with np.load(only(made, "sensor_data_*.npz")) as sensor:
@@ -229,6 +217,6 @@ def test_a_kill_loses_at_most_a_second(listener: Listener, tmp_path: Path, full:
             (assert_samples, kept_samples),
             (assert_results, len(results(made))),
         ):
-            assert safe <= kept <= traffic.count
+            assert safe <= kept <= sent
             check(made, kept)
         listener.wait_until_alone()

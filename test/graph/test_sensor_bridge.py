@@ -224,6 +224,7 @@ def test_a_burst_is_taken_whole_even_while_the_node_is_stalled(
     bridge: NodeProcess, sensor: Sensor, listener: Listener
 ) -> None:
     if bridge.said("the kernel gives"):
+        # net.core.rmem_max is the machine's own: a smaller buffer cannot hold the burst.
         pytest.skip("the receive buffer is smaller here than the node asks for")
     before = listener.report("sensor_bridge", "sensor")
     os.kill(bridge.process.pid, signal.SIGSTOP)

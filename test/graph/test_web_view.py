@@ -26,6 +26,7 @@ from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, Str
 from vla_inference_ros.nodes import qos
 
 COMMAND = browser()
+# A page can only be seen by one; CI installs Chromium.
 needs_browser = pytest.mark.skipif(COMMAND is None, reason="there is no browser")
 NOW = 1.7e9  # [Unix s]
 ANY_AGE = 3600.0  # the statuses of most tests are not sent again [s]

@@ -14,6 +14,7 @@ from vla_inference_ros.model.linear import check_precision, pack_linear
 from vla_inference_ros.model.load import load_action_model, load_feature_model
 from vla_inference_ros.model.tiny import tiny_features, tiny_policy
 
+# All of it is about CUDA's own arithmetic and graphs.
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -65,6 +66,7 @@ def test_actions_are_those_of_the_cpu(fusion: str, precision: str, limit: float)
 
 def test_float8_is_close_where_the_gpu_has_it() -> None:
     if torch.cuda.get_device_capability() < (8, 9):
+        # It comes with compute capability 8.9.
         pytest.skip("this GPU has no float8")
     check_precision("float8", CUDA)
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from replayed import CHUNKS, START, Published, models, run, write_bag, write_run
+from replayed import CHUNKS, START, Published, models, run, with_results, write_bag, write_run
 from trained import save_checkpoint
 
 Replay = Callable[..., tuple[int, str]]
@@ -171,16 +171,12 @@ def test_only_the_first_chunks(stub_bag: Path, replay: Replay) -> None:
 def test_a_chunk_that_was_changed_in_the_recording_is_found(
     stub_run: Path, tmp_path: Path, replay: Replay
 ) -> None:
-    folder = tmp_path / stub_run.name
-    folder.mkdir()
-    for path in stub_run.iterdir():
-        (folder / path.name).symlink_to(path)
-    file = next(folder.glob("inference_results_*.json"))
-    results = json.loads(file.read_text())
-    results[6]["actions"][2][5] += 0.5
-    file.unlink()
-    file.write_text(json.dumps(results))
-    status, said = replay(folder)
+    def change(text: str) -> str:
+        results = json.loads(text)
+        results[6]["actions"][2][5] += 0.5
+        return json.dumps(results)
+
+    status, said = replay(with_results(stub_run, tmp_path, change))
     assert status == 1
     assert "first divergence: chunk 7, step 2, joint_6" in said
     assert "11 equal within 1e-06, 1 beyond; largest error 5.00e-01 (chunk 7)" in said

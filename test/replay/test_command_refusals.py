@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replayed import Published, write_bag
+from replayed import Published, with_results, write_bag
 
 from vla_inference_ros.model.heads import FUSIONS
 from vla_inference_ros.model.linear import PRECISIONS
@@ -38,14 +38,7 @@ def test_a_recording_without_chunks_says_so(
 def test_a_recording_of_trained_weights_needs_their_names(
     stub_run: Path, tmp_path: Path, replay: Replay
 ) -> None:
-    folder = tmp_path / stub_run.name
-    folder.mkdir()
-    for path in stub_run.iterdir():
-        (folder / path.name).symlink_to(path)
-    file = next(folder.glob("inference_results_*.json"))
-    text = file.read_text()
-    file.unlink()
-    file.write_text(text.replace("stub (no", "best.pt (no"))
+    folder = with_results(stub_run, tmp_path, lambda text: text.replace("stub (no", "best.pt (no"))
     status, said = replay(folder)
     assert (status, said.count("\n")) == (1, 1)
     assert "the model was best.pt (no" in said

@@ -16,6 +16,7 @@ PICTURES = 6 * len(VIEWS)
 def command() -> str:
     found = browser()
     if found is None:
+        # A page can only be seen by one; CI installs Chromium.
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
     return found
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from harness import Listener
+from harness import Listener, NodeProcess
 
 from vla_inference_ros import convert
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
@@ -79,3 +82,25 @@ class Traffic:
         number, self.count = self.count, self.count + 1
         for topic, message in published(number):
             self.listener.deliver(message, topic)
+
+
+def kill_recorder(
+    listener: Listener, name: str, folder: Path, moments: random.Random
+) -> tuple[int, int]:
+    """Starts a recorder and kills it at some moment while it records. Of what was published of each
+    kind, how many it must have kept, being a second old, and how many there were.
+    """
+    node = NodeProcess(name, {"output_dir": str(folder)})
+    traffic = Traffic(listener)
+    node.wait_until_said("saving to")
+    traffic()  # waits until it listens
+    end = time.monotonic() + moments.uniform(0.0, 2.5)
+    while time.monotonic() < end:
+        traffic()
+        listener.spin_for(0.02)
+    safe = traffic.count
+    listener.spin_for(1.0 - moments.uniform(0.0, 0.02))  # what came before this is not lost
+    traffic()
+    node.process.kill()
+    node.wait()
+    return safe, traffic.count

@@ -9,10 +9,10 @@ PROBLEM, 1 with one, 2 if the command line is wrong.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 
+from vla_inference_ros.core.number_text import number_or_nan
 from vla_inference_ros.doctor.result import Status, as_json, as_text, count
 from vla_inference_ros.doctor.settings import SettingsError, read_settings
 from vla_inference_ros.launch_arguments import ARGUMENTS, ArgumentError
@@ -81,10 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     if not _LEAST <= value <= _MOST:
         raise argparse.ArgumentTypeError(f"{text!r} is not {_LEAST:g} to {_MOST:g} seconds")
     return value

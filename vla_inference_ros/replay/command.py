@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from vla_inference_ros.core.number_text import number_or_nan
 from vla_inference_ros.model.interface import ActionModel, FeatureModel, ModelError
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import Recording, RecordingError
@@ -157,10 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tolerance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     if not 0.0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
     return value

@@ -21,6 +21,7 @@ from vla_inference_ros.core.curve import (
     read_pair,
     read_public,
 )
+from vla_inference_ros.core.number_text import number_or_nan
 from vla_inference_ros.core.read_ahead import read_ahead
 from vla_inference_ros.core.wire import CAMERA_PORT, ROBOT_PORT, SENSOR_PORT
 from vla_inference_ros.recording.opening import open_recording
@@ -231,10 +232,7 @@ def _rate(text: str) -> float:
 
 
 def _not_negative(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number_or_nan(text)
     if not 0.0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0")
     return value
