@@ -10,11 +10,11 @@ import yaml
 
 from vla_inference_ros import graph
 from vla_inference_ros.convert import header
-from vla_inference_ros.core.health import State
+from vla_inference_ros.core.health import Condition, State
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import StreamReport
-from vla_inference_ros.nodes.diagnostics import Diagnostics
+from vla_inference_ros.nodes import diagnostics
 from vla_inference_ros.nodes.status import Reports
 
 CONFIG = graph.share() / "config" / "diagnostic_aggregator.yaml"
@@ -63,8 +63,8 @@ def status_names() -> list[str]:
             report = StreamReport(header=header(1.7e9), node=node, stream=stream)
             reports.add(report, time.monotonic())
     none = Summary(0, 0.0, 0.0, 0.0, 0.0)
-    statuses = Diagnostics().statuses(
-        reports, State.OK, "", vl_time=none, action_time=none, now=1.7e9
+    statuses = diagnostics.statuses(
+        reports, Condition(State.OK), vl_time=none, action_time=none, now=1.7e9
     )
     return [status.name for status in statuses]
 

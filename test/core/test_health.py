@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from vla_inference_ros.core.health import (
+    Condition,
     Level,
     State,
     expert_health,
@@ -63,19 +64,19 @@ def test_a_thin_sensor_window_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "age", "problems", "level", "message"),
+    ("accepted", "age", "troubles", "level", "message"),
     [
         (0, -1.0, [], Level.WARN, "nothing received yet"),
         (0, -1.0, ["bad JPEG"], Level.WARN, "nothing received yet"),
         (9, 1.0, [], Level.OK, "receiving"),
         (9, 1.1, ["bad JPEG"], Level.ERROR, "nothing new for 1.1 s"),
-        (9, 0.1, ["bad JPEG", "wrong size"], Level.WARN, "bad input: bad JPEG, wrong size"),
+        (9, 0.1, ["bad JPEG", "wrong size"], Level.WARN, "bad JPEG, wrong size"),
     ],
 )
 def test_a_stream_is_silent_stalled_bad_or_fine(
-    accepted: int, age: float, problems: list[str], level: Level, message: str
+    accepted: int, age: float, troubles: list[str], level: Level, message: str
 ) -> None:
-    finding = stream_health(accepted, age, problems)
+    finding = stream_health(accepted, age, troubles)
     assert finding.level is level
     assert finding.message.startswith(message)
 
@@ -131,3 +132,20 @@ def test_chunks_that_are_held_back_are_a_hold_at_once(
         hold="features are 3.00 s old",
     )
     assert found == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        (Condition(State.OK), "OK"),
+        (Condition(State.WAIT, "waiting for vlm"), "WAIT: waiting for vlm"),
+        (Condition(State.OK, "", ("robot: late",)), "OK, but robot: late"),
+        (Condition(State.HOLD, "", ("robot: late",)), "HOLD: robot: late"),
+        (
+            Condition(State.DEGRADED, "features are old", ("View1: gone", "View2: gone")),
+            "DEGRADED: features are old; View1: gone; View2: gone",
+        ),
+    ],
+)
+def test_the_verdict_in_plain_words(condition: Condition, verdict: str) -> None:
+    assert str(condition) == verdict

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from harness import Listener, NodeProcess, failed_start, free_port, problems, ru
 from sensor_msgs.msg import JointState
 
 from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.troubles import MISSING, REPEATED, SILENT
 from vla_inference_ros.core.wire import ROBOT_TOPIC, RobotPacket
 from vla_inference_ros.msg import RobotState
 
@@ -26,12 +28,15 @@ PACKET = RobotPacket(
 )
 
 
+_STARTS = itertools.count(0, 10_000)  # lest one that restarts send the same packets again
+
+
 @dataclass
 class Robot:
     """The robot's host: a PUB socket, as on the rig."""
 
     socket: zmq.Socket[bytes]
-    sent: int = 0
+    sent: int
 
     def send(self, packet: RobotPacket = PACKET) -> float:
         """Send a good packet with an origin time of its own."""
@@ -47,7 +52,7 @@ def robot_on(port: int) -> Iterator[Robot]:
     with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
         publisher.set(zmq.LINGER, 0)
         publisher.bind(f"tcp://127.0.0.1:{port}")
-        yield Robot(publisher)
+        yield Robot(publisher, sent=next(_STARTS))
 
 
 @dataclass
@@ -179,6 +184,42 @@ def test_the_sender_may_restart(
     report = listener.report("robot_bridge", "robot", lambda report: report.accepted > 0)
     assert report.ready
     assert bridge.process.poll() is None
+
+
+def test_a_sender_that_stops_is_reported_and_so_is_its_return(
+    robot: Robot, listener: Listener
+) -> None:
+    sent = robot.sent
+    listener.spin_until(lambda: robot.sent > sent + 40, repeat=robot.send)  # its rhythm is known
+    listener.report("robot_bridge", "robot", lambda r: SILENT not in r.troubles, robot.send)
+    listener.report("robot_bridge", "robot", lambda r: SILENT in r.troubles)
+    listener.report("robot_bridge", "robot", lambda r: SILENT not in r.troubles, robot.send)
+
+
+def test_packets_that_are_missing_or_come_again_are_reported(
+    robot: Robot, listener: Listener
+) -> None:
+    sent = robot.sent
+    listener.spin_until(lambda: robot.sent > sent + 40, repeat=robot.send)
+
+    before = listener.report("robot_bridge", "robot")
+
+    def lose_some() -> None:
+        robot.sent += 2
+        robot.send()
+
+    listener.report("robot_bridge", "robot", lambda r: MISSING in r.troubles, repeat=lose_some)
+    stamp = 1.7e9 + robot.sent / 64
+    again = replace(PACKET, origin_time=stamp, send_time=stamp + 0.25).pack()
+    found = listener.report(
+        "robot_bridge",
+        "robot",
+        lambda r: REPEATED in r.troubles,
+        repeat=lambda: robot.socket.send_multipart(again),
+    )
+    assert found.lost >= 2
+    assert found.repeated >= 1
+    assert found.rejected == before.rejected  # nothing about it is bad input
 
 
 def test_names_and_frame_are_configuration(listener: Listener, heard: Heard) -> None:

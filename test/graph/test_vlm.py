@@ -11,6 +11,7 @@ from std_msgs.msg import String
 from vlm_cameras import BASE, PERIOD, PHASE, Cameras, jpeg, raw_image, view_stamps, vlm
 
 from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.troubles import UNCHANGED
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
@@ -141,6 +142,7 @@ def test_a_camera_that_has_frozen_but_goes_on_stamping_is_noticed(
         listener.spin_until(lambda: node.said("byte for byte the same"), repeat=shoot)
         frozen = listener.report("vlm", "View4", lambda r: r.rejected > 0, repeat=shoot)
         assert set(problems(frozen)) == {"frozen"}
+        listener.report("vlm", "View4", lambda r: UNCHANGED in r.troubles, repeat=shoot)
         if choice == "stale":
             listener.report("vlm", "vlm", lambda r: "image of View4 is " in r.hold, repeat=shoot)
         else:

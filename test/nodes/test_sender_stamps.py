@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockReading
+from vla_inference_ros.core.troubles import CLOCK_STEP, LATE, MISSING, REPEATED, SILENT
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
-from vla_inference_ros.nodes.vla_node import Stream
+from vla_inference_ros.nodes.stream import Stream
 
 SKEW = -1.5  # of the sender's clock [s]
 PERIOD = 0.02  # between two packets [s]
@@ -51,7 +53,17 @@ class Host:
         self.stamps = SenderStamps(self.stream, mode, "the sensor's host")
         self.skew = SKEW
         self._sends_time = sends_time
+        self.late = 0.0  # how much longer than usual the network takes [s]
         self._time = time.time()
+
+    def skip(self, packets: int) -> None:
+        """So many packets are lost."""
+        self._time += packets * PERIOD
+
+    def send_again(self) -> None:
+        """The last packet once more."""
+        self._time -= PERIOD
+        self.send()
 
     def send(self, packets: int = 1) -> tuple[float, ClockReading]:
         """(how far the last one's acquisition time is off in this host's clock [s], the clock)."""
@@ -59,7 +71,7 @@ class Host:
             self._time += PERIOD
             sent = self._time + self.skew
             offset, clock = self.stamps.observe(
-                sent - WAITING, sent if self._sends_time else None, self._time + DELAY
+                sent - WAITING, sent if self._sends_time else None, self._time + DELAY + self.late
             )
         return sent - WAITING + offset - (self._time - WAITING), clock
 
@@ -146,6 +158,59 @@ def test_a_step_of_a_clock_that_was_known_is_an_alarm(step: float) -> None:
     assert clock.offset == pytest.approx(-SKEW - step, abs=CLOSE)
     report = host.report()
     assert (report.clock_steps, report.clock_uncertainty) == (1, -1.0)
+
+
+def test_a_step_of_a_clock_is_a_trouble_and_its_packets_are_neither_late_nor_lost() -> None:
+    for step in (20.0, -20.0):
+        host = Host()
+        host.send(CALIBRATION_PACKETS + 10)
+        host.skew += step
+        host.send(10)
+        assert host.report().troubles == [CLOCK_STEP]
+
+
+def test_packets_out_of_rhythm_are_troubles_counted_and_told() -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS + 10)
+    assert host.report().troubles == []
+    host.late = 0.25
+    host.send()
+    host.late = 0.0
+    host.skip(2)
+    host.send(20)
+    host.send_again()
+    report = host.report()
+    assert set(report.troubles) == {LATE, MISSING, REPEATED}
+    assert (report.lost, report.repeated, report.overtaken) == (2, 1, 0)
+    late, missing, repeated = host.log.alarms
+    assert "0.25" in late
+    assert "2 packet(s) missing between others (2 so far)" in missing
+    assert "has the time of one before (1 so far)" in repeated
+
+
+def test_where_the_way_here_cannot_be_timed_no_packet_is_late() -> None:
+    for mode, sends_time in (("trust", False), ("calibrate", True)):
+        host = Host(mode, sends_time=sends_time)
+        host.skew = 0.0
+        host.late = 5.0  # for good: the quickest that there are
+        host.send(20)
+        assert host.report().troubles == []
+
+
+def test_a_sender_that_stops_is_news_and_so_is_its_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS)
+    assert not host.stream.has_news()
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 60.0)
+    monkeypatch.setattr("vla_inference_ros.nodes.stream.time", later)
+    assert host.stream.has_news()
+    assert host.report().troubles == [SILENT]
+    assert not host.stream.has_news()
+    assert [alarm for alarm in host.log.alarms if "has the sender stopped" in alarm]
+    host.skip(int(59.0 / PERIOD))
+    host.send()
+    assert host.stream.has_news()
+    assert host.report().troubles == []
 
 
 def test_a_step_is_told_even_right_after_a_damaged_packet() -> None:

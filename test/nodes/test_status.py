@@ -49,6 +49,30 @@ def test_silence_counts_from_the_arrival_of_the_newest_report() -> None:
     assert reports.silence("vlm", "vlm") < 1.0
 
 
+def test_troubles_are_told_by_stream_each_once() -> None:
+    reports = reports_of(
+        report("vlm", "View1", troubles=["nothing comes", "pictures stay the same"]),
+        report("camera_bridge", "View1", troubles=["nothing comes"]),
+        report("camera_bridge", "View2"),
+        report("robot_bridge", "robot", problems={"wrong size": 3}),
+        report("recorder", "robot", troubles=["disk is full"]),
+    )
+    assert reports.troubles() == (
+        "View1: nothing comes",
+        "recorder robot: disk is full",
+        "View1: pictures stay the same",
+    )
+
+
+def test_of_a_node_that_has_fallen_silent_only_that_is_told() -> None:
+    views = [report("camera_bridge", view, troubles=["nothing comes"]) for view in VIEWS]
+    reports = reports_of(*views, silent_for=SILENT_AFTER + 1.0)
+    assert reports.troubles() == ("camera_bridge does not report: has it stopped?",)
+    for view in views:
+        reports.add(view, time.monotonic())
+    assert reports.troubles() == tuple(f"{view}: nothing comes" for view in VIEWS)
+
+
 def test_an_age_is_the_items_when_it_was_reported() -> None:
     # Reports come once a second: by the time of the status the item has long had successors.
     made = report("sensor_bridge", "sensor", at=NOW - 0.9, newest=NOW - 0.902)

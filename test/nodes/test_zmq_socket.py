@@ -24,7 +24,8 @@ from vla_inference_ros.core.curve import (
     serving,
 )
 from vla_inference_ros.core.priority import raise_priority, thread_names, threads
-from vla_inference_ros.nodes.vla_node import StartError, Stream
+from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.vla_node import StartError
 from vla_inference_ros.nodes.zmq_socket import MOST_PARTS, ZmqReceiver
 
 TIMEOUT = 20.0  # s, until what should come at once has failed to

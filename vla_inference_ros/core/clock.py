@@ -75,6 +75,11 @@ class HostClock:
         self._decided_at_step: int | None = None
         self._told_lower_bound = False
 
+    @property
+    def suspecting(self) -> bool:
+        """Whether the last packet's times fit nothing known: they tell nothing of its delay."""
+        return self._sender.suspecting
+
     def observe(
         self,
         *,

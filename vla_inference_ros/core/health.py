@@ -40,6 +40,24 @@ class Finding:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Of the whole inference: its state and why it is not OK, and what is wrong with which stream
+    right now, as in "View1: nothing comes": also while it is OK, as long as no chunk suffers.
+    """
+
+    state: State
+    reason: str = ""
+    troubles: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The verdict, in plain words."""
+        why = "; ".join(filter(None, (self.reason, *self.troubles)))
+        if not why:
+            return self.state.name
+        return f"{self.state.name}{', but ' if self.state is State.OK else ': '}{why}"
+
+
 def vlm_health(duration: float) -> Finding:
     """Of the mean duration of VLM updates [s]."""
     if duration > VL_UPDATE_PROBLEM:
@@ -61,14 +79,14 @@ def expert_health(duration: float, fill: int) -> Finding:
     return Finding(Level.OK, message)
 
 
-def stream_health(accepted: int, age: float, new_problems: Sequence[str]) -> Finding:
-    """Of what has come, the newest item's age [s], and the kinds of bad input since last time."""
+def stream_health(accepted: int, age: float, troubles: Sequence[str]) -> Finding:
+    """Of what has come, the newest item's age [s], and what is wrong right now."""
     if accepted == 0:
         return Finding(Level.WARN, "nothing received yet: is the sender running?")
     if age > STALLED_AFTER:
         return Finding(Level.ERROR, f"nothing new for {age:.1f} s")
-    if new_problems:
-        return Finding(Level.WARN, f"bad input: {', '.join(new_problems)}")
+    if troubles:
+        return Finding(Level.WARN, ", ".join(troubles))
     return Finding(Level.OK, "receiving")
 
 

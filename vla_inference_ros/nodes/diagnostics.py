@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from vla_inference_ros.core.health import (
-    SILENT_AFTER,
     STALLED_AFTER,
+    Condition,
     Finding,
     Level,
     State,
@@ -26,62 +28,40 @@ _STATE_LEVELS = {
 }
 
 
-class Diagnostics:
-    """Remembers the problem counts of last time, so that only new problems raise a level."""
-
-    def __init__(self) -> None:
-        self._problems: dict[tuple[str, str], dict[str, int]] = {}
-
-    def statuses(
-        self,
-        reports: Reports,
-        state: State,
-        reason: str,
-        *,
-        vl_time: Summary,
-        action_time: Summary,
-        now: float,
-    ) -> list[DiagnosticStatus]:
-        """All statuses at ``now`` [Unix s]; the first is the verdict on the whole inference."""
-        verdict = Finding(_STATE_LEVELS[state], f"{state.name}: {reason}" if reason else state.name)
-        result = [_status("vla", "vla_inference_ros", verdict, {})]
-        times = {"vlm": vl_time, "action_expert": action_time}
-        for report in reports.all():
-            age, new = reports.age(report, now), self._new_problems(report)
-            if (report.node, report.stream) == ("camera_bridge", "camera"):
-                finding = _mixed_health(new)
-            elif report.stream in times:
-                finding = _stage_health(report, age, new, times[report.stream])
-            else:
-                # The VLM takes an image once an update: not so often that its age says much.
-                rare = report.node == "vlm" and report.rate > 0
-                finding = stream_health(report.accepted, 0.0 if rare else age, new)
-            if reports.silence(report.node, report.stream) > SILENT_AFTER:
-                finding = Finding(Level.STALE, f"no report from {report.node}: has it stopped?")
-            values = _values(report, age)
-            if report.stream in times:
-                values |= _times(times[report.stream])
-            name = f"{report.node}: {report.stream}"
-            result.append(_status(name, report.stream, finding, values))
-        return result
-
-    def _new_problems(self, report: StreamReport) -> list[str]:
-        counts = dict(zip(report.problem_kinds, report.problem_counts, strict=True))
-        before = self._problems.get((report.node, report.stream), {})
-        self._problems[report.node, report.stream] = counts
-        return [kind for kind, count in counts.items() if count > before.get(kind, 0)]
+def statuses(
+    reports: Reports, condition: Condition, *, vl_time: Summary, action_time: Summary, now: float
+) -> list[DiagnosticStatus]:
+    """All statuses at ``now`` [Unix s]; the first is the verdict on the whole inference."""
+    verdict = Finding(_STATE_LEVELS[condition.state], str(condition))
+    result = [_status("vla", "vla_inference_ros", verdict, {})]
+    times = {"vlm": vl_time, "action_expert": action_time}
+    for report in reports.all():
+        age, silent = reports.age(report, now), reports.is_silent(report)
+        if silent:
+            finding = Finding(Level.STALE, f"no report from {report.node}: has it stopped?")
+        elif (report.node, report.stream) == ("camera_bridge", "camera"):
+            finding = _mixed_health(report.troubles)
+        elif report.stream in times:
+            finding = _stage_health(report, age, times[report.stream])
+        else:
+            # The VLM takes an image once an update: not so often that its age says much.
+            rare = report.node == "vlm" and report.rate > 0
+            finding = stream_health(report.accepted, 0.0 if rare else age, report.troubles)
+        values = _values(report, age)
+        if report.stream in times:
+            values |= _times(times[report.stream])
+        result.append(_status(f"{report.node}: {report.stream}", report.stream, finding, values))
+    return result
 
 
-def _mixed_health(new_problems: list[str]) -> Finding:
+def _mixed_health(troubles: Sequence[str]) -> Finding:
     """Of the messages that belong to no view: only bad ones matter."""
-    if new_problems:
-        return Finding(Level.WARN, f"bad input: {', '.join(new_problems)}")
+    if troubles:
+        return Finding(Level.WARN, f"bad input: {', '.join(troubles)}")
     return Finding(Level.OK, "no bad input")
 
 
-def _stage_health(
-    report: StreamReport, age: float, new_problems: list[str], times: Summary
-) -> Finding:
+def _stage_health(report: StreamReport, age: float, times: Summary) -> Finding:
     """Of a stage. Its results come once a period, and are as old as their oldest input: only when
     none came for so long that the rate is zero has it stopped.
     """
@@ -93,9 +73,9 @@ def _stage_health(
         finding = vlm_health(times.mean)
     else:
         finding = expert_health(times.mean, report.fill)
-    if not new_problems:
+    if not report.troubles:
         return finding
-    trouble = f"{finding.message}; trouble: {', '.join(new_problems)}"
+    trouble = f"{finding.message}; trouble: {', '.join(report.troubles)}"
     return Finding(max(finding.level, Level.WARN), trouble)
 
 
@@ -121,6 +101,8 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
     }
     if report.clock_mode:
         values |= _clock(report)
+        for what in ("lost", "overtaken", "repeated"):
+            values[f"{what} packets"] = str(getattr(report, what))
     if report.hold:
         values["held back because"] = report.hold
     if report.capacity:

@@ -24,7 +24,7 @@ from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
 from vla_inference_ros.msg import RobotState, SensorBatch, StreamReport, VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.vla_node import Stream
+from vla_inference_ros.nodes.stream import Stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)

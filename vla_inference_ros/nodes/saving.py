@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
-from vla_inference_ros.nodes.vla_node import StartError, Stream, VlaNode
+from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.vla_node import StartError, VlaNode
 from vla_inference_ros.recording.backlog import Backlog
 
 _READ_PERIOD = 0.05  # between two looks at the topics [s]

@@ -1,11 +1,16 @@
-"""Brings a sender's times to this host's clock: learns, applies, reports and tells."""
+"""Brings a sender's times to this host's clock: learns, applies, reports and tells.
+
+Tells, too, when its packets lose their rhythm.
+"""
 
 from __future__ import annotations
 
 import time
 
 from vla_inference_ros.core.clock import ClockReading, HostClock
-from vla_inference_ros.nodes.vla_node import Stream
+from vla_inference_ros.core.rhythm import Rhythm
+from vla_inference_ros.core.troubles import CLOCK_STEP, LATE, MISSING, OVERTAKEN, REPEATED
+from vla_inference_ros.nodes.stream import Stream
 
 CLOCK_MODE = (
     "how the sender's clock is taken: calibrate learns its offset, trust adds nothing, receive "
@@ -23,6 +28,7 @@ class SenderStamps:
         self._clock = HostClock(mode)
         self._stream = stream
         self._host = host
+        self._rhythm = stream.rhythm = stream.rhythm or Rhythm()
         stream.clock = self._clock.read()
 
     def observe(
@@ -32,22 +38,49 @@ class SenderStamps:
         acquired at ``newest_time`` and which was sent at ``send_time``, both by the sender's clock,
         and received at ``receive_time`` [Unix s].
         """
+        steady_time = receive_time - _wall_lead()
         observation = self._clock.observe(
             newest_time=newest_time,
             send_time=send_time,
             receive_time=receive_time,
-            steady_time=receive_time - _wall_lead(),
+            steady_time=steady_time,
         )
         before, clock = self._stream.clock, self._clock.read()
         self._stream.clock = clock
+        stepped = before is not None and clock.steps > before.steps
         if observation.notice:
             message = f"clock of {self._host}: {observation.notice}"
             if before is not None and before.calibrated:
-                kind = "clock step" if clock.steps > before.steps else "clock"
-                self._stream.warn(kind, message)
+                self._stream.warn("clock step" if stepped else "clock", message)
             else:
                 self._stream.inform("clock learnt", message)
+        if stepped:
+            self._stream.troubles.see(CLOCK_STEP)
+            self._rhythm.forget()
+        elif not self._clock.suspecting:
+            sent = newest_time if send_time is None else send_time
+            delay = receive_time - (sent + observation.offset)
+            known = clock.calibrated and (send_time is not None or clock.lower_bound)
+            self._follow(newest_time, delay if known else None, steady_time)
         return observation.offset, clock
+
+    def _follow(self, newest_time: float, delay: float | None, steady_time: float) -> None:
+        """Tell of what is unusual about when a packet comes."""
+        rhythm = self._rhythm
+        found = rhythm.observe(newest_time, delay, steady_time)
+        for what, count in found.items():
+            self._stream.trouble(
+                what,
+                {
+                    LATE: f"a packet came {delay or 0.0:.3f} s later than the quickest: is the "
+                    "network or a machine overloaded?",
+                    MISSING: f"{count} packet(s) missing between others ({rhythm.lost} so far): "
+                    "lost on the way, or not sent?",
+                    OVERTAKEN: f"a packet came after a later one ({rhythm.overtaken} so far)",
+                    REPEATED: f"a packet has the time of one before ({rhythm.repeated} so far): "
+                    "has the sender frozen, or do two send the same?",
+                }[what],
+            )
 
 
 def _wall_lead() -> float:

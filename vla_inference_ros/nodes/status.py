@@ -19,10 +19,12 @@ from vla_inference_ros.msg import (
     StreamReport,
     VLFeatures,
 )
+from vla_inference_ros.nodes.chunk_seams import ChunkSeams
 
 # The nodes without which there is no action.
 _VLM, _EXPERT = ("vlm", "vlm"), ("action_expert", "action_expert")
 _STAGES = (_VLM, _EXPERT)
+_INFERRING = ("camera_bridge", "robot_bridge", "sensor_bridge", "vlm", "action_expert")
 _PERCENTILES = ("p50", "p95", "p99")
 # Where the status shows which stage of which stream.
 _TIMINGS = {
@@ -67,6 +69,10 @@ class Reports:
             return math.inf
         return time.monotonic() - self._newest[node, stream][1]
 
+    def is_silent(self, report: StreamReport) -> bool:
+        """Whether nothing has been heard of the report's stream for long."""
+        return self.silence(report.node, report.stream) > SILENT_AFTER
+
     def age(self, report: StreamReport, now: float) -> float:
         """Age [s] of a stream's newest item when it was reported, because what came later is not
         known yet; of a node that is silent, at ``now`` [Unix s]. -1 if there is no item.
@@ -74,7 +80,7 @@ class Reports:
         newest = seconds(report.newest_stamp)
         if not newest:
             return -1.0
-        if self.silence(report.node, report.stream) <= SILENT_AFTER:
+        if not self.is_silent(report):
             now = seconds(report.header.stamp)
         return max(0.0, now - newest)  # a sender's clock may be ahead of ours
 
@@ -82,6 +88,19 @@ class Reports:
         """Why the action expert holds its chunks back; '' if it does not, or is silent."""
         node, stream = _EXPERT
         return "" if self.silence(node, stream) > SILENT_AFTER else self.get(node, stream).hold
+
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with which stream right now, in a steady order, each once."""
+        found: dict[str, None] = {}
+        for report in self.all():
+            if self.is_silent(report):
+                found[f"{report.node} does not report: has it stopped?"] = None
+            else:
+                whose = report.stream
+                if report.node not in _INFERRING:  # what a recorder calls "robot" is its own
+                    whose = f"{report.node} {whose}"
+                found |= dict.fromkeys(f"{whose}: {what}" for what in report.troubles)
+        return tuple(found)
 
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
@@ -107,6 +126,7 @@ class Seen:
     vl_time: SlidingStatistics = field(default_factory=SlidingStatistics)
     action_time: SlidingStatistics = field(default_factory=SlidingStatistics)
     action_interval: SlidingStatistics = field(default_factory=SlidingStatistics)
+    seams: ChunkSeams = field(default_factory=ChunkSeams)
 
 
 def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
@@ -132,6 +152,7 @@ def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
         status.features_age = seconds(chunk.header.stamp) - seconds(chunk.features_stamp)
         jitter = seen.action_interval.summary(steady_now, deviation_from=chunk.step_dt)
         status.action_jitter_p99 = jitter.p99
+    seen.seams.fill(status, steady_now)
 
     for view in VIEWS:
         report = _view_report(reports, view)

@@ -12,11 +12,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import rgb_pixels, seconds
+from vla_inference_ros.core.troubles import UNCHANGED
 from vla_inference_ros.model.interface import FrameError, View
 from vla_inference_ros.model.unchanged import UnchangedPicture
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.vla_node import Stream
+from vla_inference_ros.nodes.stream import Stream
 
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
 
@@ -63,6 +64,7 @@ class ViewInput:
     def forget(self) -> None:
         """Start over, as after a pause."""
         self._picture = None
+        self._stream.troubles.keep(UNCHANGED, False)
         self._unchanged = UnchangedPicture()
         self._patient_until = time.monotonic() + _PATIENCE
 
@@ -103,6 +105,7 @@ class ViewInput:
     def _aged(self, view: View) -> View:
         """The view; of a camera that repeats itself, as old as it may be if that is wanted."""
         age = self._unchanged.age(view)
+        self._stream.troubles.keep(UNCHANGED, view.stamp > age.first)
         if view.stamp - age.first > self._frozen_after:
             self._stream.problem(
                 "frozen",

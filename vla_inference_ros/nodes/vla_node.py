@@ -1,4 +1,4 @@
-"""What all nodes of this package share: streams that are counted and reported, owned threads, main.
+"""What all nodes of this package share: streams that are reported, owned threads, main.
 
 A node declares its parameters, adds streams and workers, and is run by :func:`run`, which turns a
 start that failed or a worker that died into one clear line and a non-zero exit status.
@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from array import array
 from collections.abc import Callable
 from typing import Any, Generic
 
@@ -22,112 +21,26 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from vla_inference_ros.convert import header, stage_timing, time_message
-from vla_inference_ros.core.clock import ClockReading
 from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority, threads
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
-from vla_inference_ros.core.statistics import RateMeter, SlidingStatistics
-from vla_inference_ros.core.tally import Tally, WarningLimiter
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.discovery import hasten_discovery
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
+from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.verbosity import follow_verbosity
 
 REPORT_PERIOD = 1.0  # [s]
-WARM_UP = 5.0  # of a stage, whose times then say little [s]
 _TEARDOWN_TIME = 0.5  # of all else, when the workers have stopped [s]
-_LOOK_PERIOD = 0.2  # how often a running node looks whether a worker has died [s]
+_LOOK_PERIOD = 0.2  # how often a running node looks at its workers and its streams' troubles [s]
 _GIVE_WAY = 0.0002  # a thread that runs Python lets a waiting one go on after so long [s]
 _SIM_TIME_LOOK = 0.005  # how often simulated time is read while a schedule waits [s]
 
 
 class StartError(Exception):
     """A node cannot start; the message says which parameter is at fault and what to do."""
-
-
-class Stream:
-    """One stream or stage of a node: its counts, its warnings, its report."""
-
-    def __init__(self, node: Node, name: str) -> None:
-        self.name = name
-        self.tally = Tally()
-        self.clock: ClockReading | None = None
-        self.fill = 0
-        self.capacity = 0
-        self.hold = ""  # why a stage holds its results back
-        self.ready = False
-        self._timers: dict[str, SlidingStatistics] = {}
-        self._logger = node.get_logger()
-        self._node_name = node.get_name()
-        self._limiter = WarningLimiter()
-        self._rate = RateMeter()
-
-    def accept(self, newest_time: float, count: int = 1) -> None:
-        """Count good items; ``newest_time`` is the newest one's acquisition [Unix s]."""
-        self.tally.accept(newest_time, count)
-        self.ready = True
-
-    def ignore(self, what: str) -> None:
-        """Count an item that is not for us, and say so now and then."""
-        count = self.tally.ignore()
-        if self._limiter.due(f"ignored {what}"):
-            self._logger.warning(f"{self.name}: {what} ({count} so far)")
-
-    def warn(self, kind: str, message: str) -> None:
-        """Warn at a limited rate of something that is no bad input."""
-        if self._limiter.due(kind):
-            self._logger.warning(f"{self.name}: {message}")
-
-    def inform(self, kind: str, message: str) -> None:
-        """Log at a limited rate what is good to know."""
-        if self._limiter.due(kind):
-            self._logger.info(f"{self.name}: {message}")
-
-    def problem(self, kind: str, message: str, count: int = 1) -> None:
-        """Count bad input of a kind, and warn of it at a limited rate."""
-        total = self.tally.reject(kind, count)
-        if self._limiter.due(kind):
-            self._logger.warning(f"{self.name}: {message} ({kind}: {total} so far)")
-
-    def timer(self, stage: str, deadline: float) -> Callable[[float], None]:
-        """A function that notes a duration or an age of a stage [s], for the reports."""
-        statistics = SlidingStatistics(warm_up=WARM_UP, deadline=deadline)
-        self._timers[stage] = statistics
-        return lambda value: statistics.add(time.monotonic(), value)
-
-    def report(self, now: float) -> StreamReport:
-        """The stream at ``now`` [Unix s]."""
-        reading = self.tally.read()
-        report = StreamReport(
-            header=header(now),
-            node=self._node_name,
-            stream=self.name,
-            accepted=reading.accepted,
-            rejected=reading.rejected,
-            ignored=reading.ignored,
-            rate=self._rate.rate(now, reading.accepted),
-            newest_stamp=time_message(reading.newest_time),
-            fill=self.fill,
-            capacity=self.capacity,
-            hold=self.hold,
-            ready=self.ready,
-            problem_kinds=list(reading.problems),
-            problem_counts=array("Q", reading.problems.values()),
-            timings=[
-                stage_timing(stage, timer.summary(time.monotonic()), timer.deadline)
-                for stage, timer in self._timers.items()
-            ],
-        )
-        if self.clock is not None:
-            report.clock_mode = self.clock.mode
-            report.clock_offset = self.clock.offset
-            report.clock_drift = self.clock.drift
-            report.clock_uncertainty = self.clock.uncertainty
-            report.clock_steps = self.clock.steps
-            report.clock_lower_bound = self.clock.lower_bound
-        return report
 
 
 class RosClock:
@@ -157,6 +70,7 @@ class VlaNode(Node, Generic[Config]):
 
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
         super().__init__(name, **node_arguments)
+        follow_verbosity(self)
         self.config: Config = declare(self, config_type)
         _check_cpus(self.config)
         self.finished = False  # set by a node that has done what it was asked to
@@ -238,6 +152,17 @@ class VlaNode(Node, Generic[Config]):
         if not self.reports_itself:
             self.publish_reports()
 
+    def look(self) -> None:
+        """Report at once what has become of troubles; called several times a second."""
+        if not self.reports_itself:
+            self.publish_news()
+
+    def publish_news(self) -> None:
+        """Publish what is known of each stream whose troubles have come or gone."""
+        for stream in self._streams:
+            if stream.has_news():
+                self._reports.publish(stream.report(self.now()))
+
     def publish_reports(self) -> None:
         """Publish what is known of each stream, now."""
         now = self.now()
@@ -271,10 +196,13 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         signal.signal(number, lambda *_: stopping.set())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    status = 1
+    status, looked = 1, 0.0
     try:
         while not (stopping.is_set() or node.finished or node.failure):
             executor.spin_once(timeout_sec=_LOOK_PERIOD)
+            if time.monotonic() - looked > 0.5 * _LOOK_PERIOD:
+                looked = time.monotonic()
+                node.look()
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
         status = 0 if node.failure is None else 1

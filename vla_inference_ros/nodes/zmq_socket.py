@@ -12,7 +12,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.priority import thread_names
-from vla_inference_ros.nodes.vla_node import StartError, Stream
+from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.vla_node import StartError
 
 MOST_PARTS = 8  # of a message; what comes after them is thrown away
 _TIMEOUT_MS = 100  # how often a socket thread looks whether it should stop

@@ -1,0 +1,43 @@
+"""What is wrong right now: each trouble until it has not been seen for a while.
+
+Owns the words for them. Knows nothing of counts: those are for ever, a trouble passes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+LASTS = 0.5  # a trouble is told for so long after it was seen last [s]
+
+SILENT = "nothing comes"
+LATE = "packets come late"
+MISSING = "packets are missing"
+OVERTAKEN = "packets overtake each other"
+REPEATED = "packets are repeated"
+CLOCK_STEP = "the clock stepped"
+UNCHANGED = "pictures stay the same"
+
+
+class Troubles:
+    """The troubles of one stream. One thread may see them while another reads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._lasting: dict[str, bool] = {}
+
+    def see(self, what: str) -> None:
+        """It happened now: it is told for ``LASTS`` seconds."""
+        self._until[what] = self._clock() + LASTS
+
+    def keep(self, what: str, on: bool) -> None:
+        """It is so, or is no longer so, until this is called again."""
+        self._lasting[what] = on
+
+    def current(self) -> list[str]:
+        """In plain words, in a steady order."""
+        now = self._clock()
+        momentary = {what for what, until in self._until.copy().items() if now < until}
+        lasting = {what for what, on in self._lasting.copy().items() if on}
+        return sorted(momentary | lasting)
