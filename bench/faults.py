@@ -4,9 +4,12 @@ The launched nodes, with the stub for a model, get the rig's full rate on real s
 fault injector's proxies. For each fault: what it was answered with, how many action chunks came
 and were withheld while it was on, how many were wrong (``truth`` says what that is; must be 0),
 and how long after its end it took until chunks were OK again, for at least a second; a delay ends
-with the last packet that it has held back. The VLM's
-``unchanged_pictures`` is ``stale`` throughout: its default only warns of a frozen camera that goes
-on stamping. Exit status 1 if a chunk was wrong or a recovery too slow.
+with the last packet that it has held back. Then the verdict: how long after the first packet that
+the fault touched it named one of the fault's streams, how long after the recovery it was OK and
+named none of them (limit 1 s each), and which others it named, as on a machine that is busy.
+
+The VLM's ``unchanged_pictures`` is ``stale`` throughout: its default only warns of a frozen camera
+that goes on stamping. Exit status 1 if a chunk was wrong, a recovery too slow, or a verdict late.
 
     .venv/bin/python bench/faults.py [--only "sensor*"] [--seconds 4]
 """
@@ -21,73 +24,28 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import load
-from marks import VIEW_OF
+from fault_cases import Case, cases, suffering
 from rig import Rig, started
+from verdicts import cleared_after, shown_after, streams_named
 
 from vla_inference_ros.core.health import State
 from vla_inference_ros.msg import InferenceStatus
 from vla_inference_ros.sim.faults import Faults
 
 _RECOVERY_LIMIT = 3.0  # [s]
+_VERDICT_LIMIT = 1.0  # [s]
+_VERDICT_STAYS = 1.0  # how long the verdict must have named nothing [s]
 _GIVE_UP = 8.0  # waiting for a recovery [s]
 _STAY = 1.0  # how long chunks must be OK [s]
 _LONGEST_GAP = 2.5 * load.ACTION_PERIOD  # between chunks that come without interruption [s]
+_TOUCH_LOOK = 0.01  # how often it is looked whether a fault has begun to act [s]
 _SETTLE = 0.3  # until all topics have been heard [s]
 _CLOCKS_SETTLE = 3.0  # after a clock was set: long enough to judge the stamps from then on [s]
 _SILENCE = 2.0  # after which a bridge may take late packets for those of another clock [s]
 _START_LIMIT = 30.0  # until the first OK chunks after the first chunk [s]
-_ONE = "41182735"  # the serial number of View1's camera
-_REASON = 62  # characters of a reason in the table
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A row of the table: what each of the proxies is to do."""
-
-    name: str
-    faults: dict[str, Faults]
-
-
-def _cases() -> list[Case]:
-    cases = [Case("none", {})]
-    # How long a delay is well within the stream's budget, and how long is beyond its hard limit.
-    for label, stream, only, within, beyond in (
-        ("all cameras", "camera", "", 0.1, 1.5),
-        ("one camera", "camera", _ONE, 0.1, 1.5),
-        ("robot", "robot", "", 0.05, 0.8),
-        ("sensor", "sensor", "", 0.05, 0.5),
-    ):
-        effects: dict[str, dict[str, Any]] = {
-            f"delay {within:g} s": {"delay": within},
-            f"delay {beyond:g} s": {"delay": beyond},
-            "loss 20 %": {"loss": 0.2},
-            "loss 100 %": {"loss": 1.0},
-            "corrupt 100 %": {"corrupt": 1.0},
-            "clock +1.5 s": {"clock_step": 1.5},
-            "clock -2 s": {"clock_step": -2.0},
-            "frozen, stamps too": {"frozen": True},
-        }
-        if stream == "camera":
-            effects["frozen, stamps run"] = {"frozen": True, "frozen_stamps": False}
-        if not only:  # what one camera would show no better than all do
-            effects |= {
-                f"jitter {within:g} s": {"jitter": within},
-                "reorder 5 %": {"reorder": 0.05},
-                "duplicate 5 %": {"duplicate": 0.05},
-                "corrupt 10 %": {"corrupt": 0.1},
-                "clock drift 50 ppm": {"clock_drift": 50.0},
-                "delay 2.5 s": {"delay": 2.5},
-            }
-        for effect, values in effects.items():
-            cases.append(Case(f"{label}: {effect}", {stream: Faults(only=only, **values)}))
-    mixed = Faults(loss=0.2, reorder=0.05, duplicate=0.05)
-    name = "loss 20 %, reorder 5 %, duplicate 5 %"
-    cases.append(Case(f"sensor: {name}", {"sensor": mixed}))
-    cases.append(Case(f"all: {name}", dict.fromkeys(("camera", "robot", "sensor"), mixed)))
-    return cases
+_REASON = 50  # characters of a reason in the table
 
 
 @dataclass(slots=True)
@@ -101,25 +59,35 @@ class Outcome:
     degraded: int
     withheld: int
     recovery: float | None
+    shown: float | None
+    cleared: float | None
+    is_seen: bool = True
+    others: set[str] = field(default_factory=set)
     wrongs: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> bool:
         """Whether the limits are."""
-        return not self.wrongs and self.recovery is not None and self.recovery <= _RECOVERY_LIMIT
+        within = [(self.recovery, _RECOVERY_LIMIT), (self.cleared, _VERDICT_LIMIT)]
+        within += [(self.shown, _VERDICT_LIMIT)] if self.is_seen else []
+        return not self.wrongs and all(time is not None and time <= limit for time, limit in within)
 
     def __str__(self) -> str:
-        recovery = "never" if self.recovery is None else f"{self.recovery:.1f}"
+        times = "".join(
+            f"{'-' if each is None else f'{each:.1f}':>7}"
+            for each in (self.recovery, self.shown, self.cleared)
+        )
+        others = f"  also named: {', '.join(sorted(self.others))}" if self.others else ""
         return (
             f"{self.name:<45} {self.state.name:<9}{self.reason[:_REASON]:<{_REASON}}"
-            f"{self.ok:>4}{self.degraded:>6}{self.withheld:>6}{len(self.wrongs):>7}{recovery:>7}"
-            f"  {'ok' if self.kept else 'MISSED'}"
+            f"{self.ok:>4}{self.degraded:>6}{self.withheld:>6}{len(self.wrongs):>7}{times}"
+            f"  {'ok' if self.kept else 'MISSED'}{others}"
         )
 
 
 _HEADING = (
     f"{'fault':<45} {'state':<9}{'reason':<{_REASON}}{'OK':>4}{'DEGR.':>6}{'held':>6}"
-    f"{'wrong':>7}{'rec. s':>7}"
+    f"{'wrong':>7}{'rec. s':>7}{'shown':>7}{'clear':>7}"
 )
 
 
@@ -172,8 +140,13 @@ class Sweep:
 
     def suffer(self, case: Case, duration: float) -> Outcome:
         """Do a fault for ``duration`` [s] and wait for the recovery."""
+        before = self._touched(case)
         begin = self._set(case.faults, {})
-        time.sleep(duration)
+        touched: float | None = None
+        while time.time() < begin + duration:
+            if touched is None and self._touched(case) > before:
+                touched = time.time()
+            time.sleep(_TOUCH_LOOK)
         end = self._set({}, case.faults)
         last_effect = end + max((each.delay for each in case.faults.values()), default=0.0)
         settled = last_effect + _settling_time(case.faults.values())
@@ -181,6 +154,13 @@ class Sweep:
             recovery := recovery_time(self._flow(), last_effect)
         ) is None or time.time() < settled:
             if time.time() - last_effect > _GIVE_UP:
+                break
+            time.sleep(0.1)
+        recovered = last_effect + (recovery or 0.0)
+        while (
+            cleared := cleared_after(self._since(begin), recovered, case.streams)
+        ) is None or time.time() < recovered + cleared + _VERDICT_STAYS:
+            if time.time() - recovered > _GIVE_UP:
                 break
             time.sleep(0.1)
         time.sleep(_SETTLE)
@@ -197,15 +177,26 @@ class Sweep:
             degraded=len(during) - ok,
             withheld=max(0, expected - len(during)),
             recovery=recovery,
+            shown=shown_after(self._since(begin), touched or begin, case.streams),
+            cleared=cleared,
+            is_seen=case.is_seen,
+            others=set().union(*(streams_named(s) for _, s in self._since(begin))) - case.streams,
             wrongs=self._judge(),
         )
+
+    def _touched(self, case: Case) -> int:
+        """Packets that the case's proxies have done something to so far."""
+        return sum(sum(self._proxies[stream].counts.faults.values()) for stream in case.faults)
+
+    def _since(self, begin: float) -> list[tuple[float, InferenceStatus]]:
+        return [(at, status) for at, status in self._listener.statuses if at >= begin]
 
     def _set(self, faults: dict[str, Faults], before: dict[str, Faults]) -> float:
         """Set all proxies' faults; when that was [Unix s]."""
         now = time.time()
         for stream, ending in {**before, **faults}.items():
             if ending.clock_step:
-                for name in _suffering(stream, ending.only):
+                for name in suffering(stream, ending.only):
                     self._truth[name].steps.append(now)
         for stream, proxy in self._proxies.items():
             proxy.faults = faults.get(stream, Faults())
@@ -236,12 +227,6 @@ def _upsets_clock(faults: Faults) -> bool:
     return bool(faults.clock_step) or faults.delay > _SILENCE
 
 
-def _suffering(stream: str, only: str) -> list[str]:
-    if stream != "camera":
-        return [stream]
-    return [view for camera, view in VIEW_OF.items() if only in camera]
-
-
 def main() -> int:
     """Do all faults and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -251,7 +236,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("ROS_DOMAIN_ID", "98")  # not that of the other benches
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    chosen = [case for case in _cases() if fnmatch.fnmatch(case.name, arguments.only)]
+    chosen = [case for case in cases() if fnmatch.fnmatch(case.name, arguments.only)]
     if not chosen:
         parser.error(f"no fault fits {arguments.only!r}")
     kept = True

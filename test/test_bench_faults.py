@@ -11,6 +11,7 @@ import faults
 import marks
 import numpy as np
 import pytest
+from fault_cases import cases
 from truth import STREAMS, UNREADABLE, Origin, Truth
 
 from vla_inference_ros.convert import header, time_message
@@ -284,6 +285,18 @@ def test_a_datagram_is_damaged_if_a_time_in_it_is() -> None:
 
 # --- the table
 
+GOOD = faults.Outcome(
+    "sensor: loss",
+    State.OK,
+    "",
+    ok=40,
+    degraded=0,
+    withheld=0,
+    recovery=0.1,
+    shown=0.2,
+    cleared=0.3,
+)
+
 
 def chunks(*states: str) -> list[tuple[float, bool]]:
     """One a tick from ``T`` on: O an OK chunk, D a degraded one, a space none."""
@@ -321,9 +334,27 @@ def test_the_worst_state_while_a_fault_is_on_is_shown_with_its_last_reason() -> 
 
 
 def test_a_wrong_chunk_or_a_slow_recovery_misses_the_limits() -> None:
-    good = faults.Outcome("sensor: loss", State.OK, "", ok=40, degraded=0, withheld=0, recovery=0.1)
-    assert good.kept
-    assert str(good).endswith("ok")
-    assert not replace(good, wrongs=["chunk 1: wrong"]).kept
-    assert not replace(good, recovery=3.1).kept
-    assert str(replace(good, recovery=None)).endswith("never  MISSED")
+    assert GOOD.kept
+    assert str(GOOD).endswith("ok")
+    assert not replace(GOOD, wrongs=["chunk 1: wrong"]).kept
+    assert not replace(GOOD, recovery=3.1).kept
+    assert str(replace(GOOD, recovery=None)).endswith("-    0.2    0.3  MISSED")
+
+
+@pytest.mark.parametrize("late", [{"shown": 1.1}, {"shown": None}, {"cleared": 1.1}])
+def test_a_verdict_that_is_late_or_missing_misses_them_too(late: dict[str, float | None]) -> None:
+    found = replace(GOOD, **late)  # type: ignore[arg-type]
+    assert not found.kept
+    assert replace(found, is_seen=False).kept == ("shown" in late)
+    assert str(replace(GOOD, others={"robot"})).endswith("ok  also named: robot")
+
+
+def test_every_fault_names_its_streams() -> None:
+    streams = {case.name: case.streams for case in cases()}
+    assert streams["none"] == set()
+    assert streams["one camera: loss 20 %"] == {"View1", "camera"}
+    assert streams["all cameras: loss 20 %"] == {*VIEWS, "camera"}
+    assert streams["robot: delay 0.8 s"] == {"robot"}
+    assert streams["all: loss 20 %, reorder 5 %, duplicate 5 %"] >= {"View5", "robot", "sensor"}
+    unseen = [case.name for case in cases() if not case.is_seen]
+    assert unseen == ["none", *(each for each in streams if "drift" in each)]

@@ -1,0 +1,78 @@
+"""The faults that the bench does, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from marks import VIEW_OF
+
+from vla_inference_ros.sim.faults import Faults
+
+_ONE = "41182735"  # the serial number of View1's camera
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A row of the table: what each of the proxies is to do."""
+
+    name: str
+    faults: dict[str, Faults]
+
+    @property
+    def streams(self) -> set[str]:
+        """Those that a verdict may name for it. Bad messages belong to no view, but to "camera"."""
+        named = [suffering(stream, each.only) for stream, each in self.faults.items()]
+        return {stream for names in named for stream in names} | self.faults.keys()
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether it does anything that a verdict can tell: drift is followed, and no fault."""
+        return bool(self.faults) and not any(each.clock_drift for each in self.faults.values())
+
+
+def cases() -> list[Case]:
+    """All of them, in the order of the table."""
+    found = [Case("none", {})]
+    # How long a delay is well within the stream's budget, and how long is beyond its hard limit.
+    for label, stream, only, within, beyond in (
+        ("all cameras", "camera", "", 0.1, 1.5),
+        ("one camera", "camera", _ONE, 0.1, 1.5),
+        ("robot", "robot", "", 0.05, 0.8),
+        ("sensor", "sensor", "", 0.05, 0.5),
+    ):
+        effects: dict[str, dict[str, Any]] = {
+            f"delay {within:g} s": {"delay": within},
+            f"delay {beyond:g} s": {"delay": beyond},
+            "loss 20 %": {"loss": 0.2},
+            "loss 100 %": {"loss": 1.0},
+            "corrupt 100 %": {"corrupt": 1.0},
+            "clock +1.5 s": {"clock_step": 1.5},
+            "clock -2 s": {"clock_step": -2.0},
+            "frozen, stamps too": {"frozen": True},
+        }
+        if stream == "camera":
+            effects["frozen, stamps run"] = {"frozen": True, "frozen_stamps": False}
+        if not only:  # what one camera would show no better than all do
+            effects |= {
+                f"jitter {within:g} s": {"jitter": within},
+                "reorder 5 %": {"reorder": 0.05},
+                "duplicate 5 %": {"duplicate": 0.05},
+                "corrupt 10 %": {"corrupt": 0.1},
+                "clock drift 50 ppm": {"clock_drift": 50.0},
+                "delay 2.5 s": {"delay": 2.5},
+            }
+        for effect, values in effects.items():
+            found.append(Case(f"{label}: {effect}", {stream: Faults(only=only, **values)}))
+    mixed = Faults(loss=0.2, reorder=0.05, duplicate=0.05)
+    name = "loss 20 %, reorder 5 %, duplicate 5 %"
+    found.append(Case(f"sensor: {name}", {"sensor": mixed}))
+    found.append(Case(f"all: {name}", dict.fromkeys(("camera", "robot", "sensor"), mixed)))
+    return found
+
+
+def suffering(stream: str, only: str) -> list[str]:
+    """The streams that a proxy's fault touches; of cameras, those with ``only`` in their name."""
+    if stream != "camera":
+        return [stream]
+    return [view for camera, view in VIEW_OF.items() if only in camera]

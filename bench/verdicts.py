@@ -1,0 +1,41 @@
+"""What the verdict on /vla/status said of a fault: when it named a stream, and when it was over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from vla_inference_ros.core.health import State
+from vla_inference_ros.msg import InferenceStatus
+
+Statuses = Sequence[tuple[float, InferenceStatus]]  # when published [Unix s], in order
+
+_STREAM = re.compile(r"\b(View\d|camera|robot|sensor)\b")
+
+
+def streams_named(status: InferenceStatus) -> set[str]:
+    """The inputs that the reason and the troubles name."""
+    return set(_STREAM.findall("; ".join([status.reason, *status.troubles])))
+
+
+def shown_after(statuses: Statuses, since: float, streams: Collection[str]) -> float | None:
+    """From ``since`` [Unix s] to the first verdict that names one of the streams [s]; None if there
+    is none.
+    """
+    for at, status in statuses:
+        if at >= since and streams_named(status) & set(streams):
+            return at - since
+    return None
+
+
+def cleared_after(statuses: Statuses, since: float, streams: Collection[str]) -> float | None:
+    """From ``since`` [Unix s] until the verdict is OK and names none of the streams, and stays so
+    [s]; None if it is not so yet, 0 if it was before.
+    """
+    cleared: float | None = None
+    for at, status in statuses:
+        if status.state != State.OK or streams_named(status) & set(streams):
+            cleared = None
+        elif cleared is None:
+            cleared = at
+    return None if cleared is None else max(0.0, cleared - since)
