@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import zmq
@@ -100,8 +101,11 @@ def test_a_pool_sends_the_same_pictures_with_new_times() -> None:
         config = CameraConfig(port=port, names=("oak_CAM_A",), picture=SMALL, fps=100.0, pool=1)
         with cameras(config) as sender, running(sender.run):
             frames = [CameraFrame.unpack(receiver.recv_multipart(), 1 << 20) for _ in range(5)]
-    assert len({frame.jpeg for frame in frames}) == 1
-    assert len({frame.timestamp for frame in frames}) == 5
+    coded = [np.frombuffer(frame.jpeg, np.uint8) for frame in frames]
+    pixels = [np.asarray(cv2.imdecode(each, cv2.IMREAD_COLOR)) for each in coded]
+    assert pixels[0].ndim == 3
+    assert all(np.array_equal(each, pixels[0]) for each in pixels)
+    assert len({frame.timestamp for frame in frames}) == len({frame.jpeg for frame in frames}) == 5
 
 
 def test_frames_that_nobody_takes_are_dropped_without_waiting() -> None:

@@ -18,10 +18,14 @@ def grey(level: int, width: int = 64, height: int = 48) -> NDArray[np.uint8]:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def level_of(jpeg: bytes) -> int:
+def pixels(jpeg: bytes) -> bytes:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
-    return round(float(image.mean()))
+    return image.tobytes()
+
+
+def level_of(jpeg: bytes) -> int:
+    return round(float(np.frombuffer(pixels(jpeg), np.uint8).mean()))
 
 
 def write_video(path: Path, levels: list[int]) -> None:
@@ -118,7 +122,16 @@ def test_a_pool_is_made_once_and_follows_the_needle(tmp_path: Path) -> None:
     first, second = pooled.jpeg(START), pooled.jpeg(START + 0.6 * PERIOD)
     assert abs(level_of(first) - 20) <= 4
     assert abs(level_of(second) - 120) <= 4
-    assert pooled.jpeg(START + 0.1) is first
-    assert pooled.jpeg(START + 2 * PERIOD) is first
-    assert pooled.jpeg(START - 0.1) is second
+    for same_as_first in (START + 0.1, START + 2 * PERIOD):
+        assert pixels(pooled.jpeg(same_as_first)) == pixels(first)
+    assert pixels(pooled.jpeg(START - 0.1)) == pixels(second)
+    pooled.close()
+
+
+def test_no_two_pictures_of_a_pool_are_equal_byte_for_byte(tmp_path: Path) -> None:
+    write_video(tmp_path / "eye.avi", [20])
+    pooled = PooledSource(CaptureSource(tmp_path / "eye.avi", SMALL, live=False), 1, START)
+    taken = [pooled.jpeg(START + n / 30) for n in range(100)]
+    assert len(set(taken)) == len(taken)
+    assert len({jpeg_size(jpeg) for jpeg in taken}) == 1
     pooled.close()

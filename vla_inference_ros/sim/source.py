@@ -127,11 +127,15 @@ class CaptureSource:
         return image
 
 
+_COMMENT = b"\xff\xfe"  # marker of a JPEG's comment segment (ITU-T T.81, B.2.4.5)
+
+
 class PooledSource:
     """A few pictures of another source, made once at opening and sent over and over.
 
     They are spread evenly over one period of the needle's motion and chosen by the time asked for,
-    so that the needle still agrees with robot and sensor; a time drawn in is the pool's.
+    so that the needle still agrees with robot and sensor; a time drawn in is the pool's. As with a
+    live camera no two are equal byte for byte: each is commented with its time.
     """
 
     def __init__(self, source: Source, count: int, start: float) -> None:
@@ -142,7 +146,9 @@ class PooledSource:
     def jpeg(self, t: float) -> bytes:
         """The pool's picture for the needle's phase at Unix time ``t`` [s]."""
         count = len(self._jpegs)
-        return self._jpegs[int((t - self._start) % PERIOD / PERIOD * count) % count]
+        jpeg = self._jpegs[int((t - self._start) % PERIOD / PERIOD * count) % count]
+        comment = f"{t:.6f}".encode()
+        return jpeg[:2] + _COMMENT + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
 
     def close(self) -> None:
         """Close the source behind."""
