@@ -36,6 +36,12 @@ def test_numbers_are_exact(result: dict[str, Any]) -> None:
     assert (chunk.chunk_id, chunk.fill) == (5, "hold_last")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_number_that_is_too_large_is_infinite(result: dict[str, Any]) -> None:
+    chunk = recorded_chunk({**result, "actions": [[1e300, -1e300, 1.0]]})
+    np.testing.assert_array_equal(chunk.actions, [[np.inf, -np.inf, 1.0]])
+
+
 @pytest.mark.parametrize("key", ["sensor_mask", "view_timestamps", "actions"])
 def test_a_result_that_says_too_little_is_refused(result: dict[str, Any], key: str) -> None:
     del result[key]
@@ -48,6 +54,7 @@ def test_a_result_that_says_too_little_is_refused(result: dict[str, Any], key: s
     [
         ("actions", [[1.0], [1.0, 2.0]], "action chunk 5 cannot be read"),
         ("actions", "none", "action chunk 5 cannot be read"),
+        ("actions", [[10**400, 0.0, 0.0]], "action chunk 5 cannot be read: int too large"),
         ("actions", [[1.0, 2.0]], r"shape \(1, 2\), but 3 action names"),
         ("timestamp", None, "action chunk 5 cannot be read"),
         ("view_timestamps", [1.0], "action chunk 5 cannot be read"),

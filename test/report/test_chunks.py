@@ -180,6 +180,8 @@ def test_jitter_leaves_gaps_out() -> None:
         {"timestamp": START, "actions": [[1.0], [1.0, 2.0]]},
         {"timestamp": START, "actions": []},
         {"timestamp": START, "actions": 3.0},
+        {"timestamp": START, "actions": [[10**400]]},
+        {"timestamp": 10**400, "actions": [[0.0]]},
     ],
 )
 def test_a_result_that_is_no_chunk(result: dict[str, Any]) -> None:

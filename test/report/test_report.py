@@ -27,6 +27,7 @@ from planted import (
     MODEL,
     SAMPLE_RATE,
     START,
+    STEP,
     TWICE,
     VIEWS,
     WORST_FEATURES_AGE,
@@ -53,7 +54,7 @@ SECTIONS = (
 )
 PLOTS = {
     *("verdict", "actions", "seams", "force", "joints", "pose", "ages", "rates", "latencies"),
-    *("losses", "windows"),
+    *("losses", "windows", "jerks"),
 }
 HOUR, SHORT = 3600, 600  # [s]
 
@@ -148,8 +149,21 @@ def test_seams(page: Page) -> None:
     most = [float(row[-1]) for row in rows]
     np.testing.assert_allclose(most, np.eye(DIMENSIONS)[JUMPED] * JUMP, atol=1e-4)
     assert page.values["seams.largest"] == f"{JUMP:.3f}"
+    # What is a straight line but for one step has third differences of JUMP, -2 JUMP and JUMP.
+    hardest = [float(row[-1]) for row in page.tables["jerks"][1:]]
+    np.testing.assert_allclose(hardest, np.eye(DIMENSIONS)[JUMPED] * 2 * JUMP / STEP**3, atol=0.01)
+    assert page.values["seams.jerk"] == f"{2 * JUMP / STEP**3:.2f}"
     # The gap is longer than a chunk: its two sides have nothing in common.
     assert any(f"{CHUNKS - 2} of {CHUNKS - 1} pairs" in note for note in page.notes)
+
+
+def test_chunks_too_short_for_a_jerk(folder: Path) -> None:
+    planted = Planted(folder, frozenset({"results"}), changes={"actions": [[0.5] * 7] * 2})
+    page = Page(report(planted))
+    assert "seams" in plots(page)
+    assert "jerks" not in plots(page) | page.tables.keys()
+    assert any("too short, or overlap too little, for a jerk" in note for note in page.notes)
+    assert page.values["seams.jerk"] == "–"
 
 
 def test_latencies(page: Page) -> None:
@@ -226,6 +240,7 @@ def test_numbers_that_are_none(folder: Path) -> None:
     assert page.values["chunks"] == str(CHUNKS)
     assert page.values["features.age"] == "–"
     assert [row[-1] for row in page.tables["seams"][1:]] == [*"–––––", "0.0000", "0.0000"]
+    assert [row[-1] for row in page.tables["jerks"][1:]] == [*"–––––", "0.00", "0.00"]
 
 
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), -1.0, 1e300])

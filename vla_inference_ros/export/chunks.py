@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.model.interface import ACTION_NAMES
-from vla_inference_ros.recording.recording import Recording, RecordingError, Result
+from vla_inference_ros.recording.recording import Recording, RecordingError, Result, float32_numbers
+
+_LARGEST = sys.float_info.max  # a JSON file's whole number may be beyond it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,16 +65,16 @@ def _chunk(result: Result, where: str) -> Chunk:
 
 def _steps(result: Result, key: str, where: str) -> NDArray[np.float32]:
     try:
-        steps = np.array(result.get(key), np.float64)
+        steps = float32_numbers(result.get(key))
     except (TypeError, ValueError):  # ragged, or no numbers
-        steps = np.zeros(0)
+        steps = np.zeros(0, np.float32)
     if steps.ndim != 2 or not steps.size or not np.isfinite(steps).all():
         raise RecordingError(f"{where}: {key} is no list of steps that are equally many numbers")
-    return steps.astype(np.float32)
+    return steps
 
 
 def _number(value: object, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise RecordingError(f"{where}: {key} is {value!r}, which is no number")
     return float(value)
 

@@ -61,6 +61,19 @@ class Recording(Protocol):
         """All VLM updates; a run folder has none."""
 
 
+def float32_numbers(value: object) -> NDArray[np.float32]:
+    """The numbers of a result, such as its actions, of whatever shape; each reader judges whether
+    that and they are fit. One that is too large for float32 is infinite.
+
+    TypeError or ValueError if they are no numbers, or the lists in a list have different lengths.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(value, np.float32)
+    except OverflowError as error:  # an integer that is too large for any float
+        raise ValueError(str(error)) from error
+
+
 def traffic(recording: Recording) -> Iterator[Received[Any]]:
     """All that the senders sent, by the time of receipt."""
     return heapq.merge(

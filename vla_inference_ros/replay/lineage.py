@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.window import FILLS
-from vla_inference_ros.recording.recording import RecordingError, Result
+from vla_inference_ros.recording.recording import RecordingError, Result, float32_numbers
 
 SAME_TIME = 2e-6  # two records of one time differ by no more: a CSV has microseconds [s]
 LATEST = 1.0  # after a chunk's tick; what it was computed from had been recorded by then [s]
@@ -55,7 +55,7 @@ def recorded_chunk(result: Result) -> RecordedChunk:
         chunk = RecordedChunk(
             chunk_id=int(result["chunk_id"]),
             timestamp=float(result["timestamp"]),
-            actions=np.array(result["actions"], np.float32),
+            actions=float32_numbers(result["actions"]),
             action_names=tuple(result["action_names"]),
             model_id=str(result["model_id"]),
             features_model_id=str(result["features_model_id"]),

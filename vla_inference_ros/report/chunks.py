@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import EARLIEST_TIME, LATEST_TIME
-from vla_inference_ros.recording.recording import RecordingError, Result
+from vla_inference_ros.recording.recording import RecordingError, Result, float32_numbers
 from vla_inference_ros.report.holds import Hold, reason_between
 from vla_inference_ros.report.rhythm import QUIET_END
 from vla_inference_ros.report.rows import Rows
@@ -157,9 +157,8 @@ class ChunksReader:
         """The next chunk; RecordingError if it lacks what every reader of run folders needs."""
         try:
             stamp = float(result["timestamp"])
-            with np.errstate(over="ignore"):
-                actions = np.asarray(result["actions"], np.float32)
-        except (KeyError, TypeError, ValueError) as error:
+            actions = float32_numbers(result["actions"])
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise RecordingError(
                 f"an action chunk has no usable timestamp and actions ({error!r}): was it edited?"
             ) from error

@@ -164,19 +164,22 @@ def seam_plot(
     label: str,
     axis: TimeAxis,
     stamps: NDArray[np.float64],
-    largest: NDArray[np.float64],
-    rms: NDArray[np.float64],
-    names: Sequence[str],
+    measures: Mapping[str, NDArray[np.float64]],
+    titles: Sequence[str],
+    *,
+    least: float = 0.0,
 ) -> Element:
-    """A panel for each action dimension: largest and RMS jump (m, D) at the seams."""
+    """A panel for each action dimension: one or two measures of the seams, each (m, D), by name. It
+    reaches up to ``least`` even if all values are below, as those are that rounding alone makes.
+    """
 
     def draw(figure: Figure) -> None:
-        for dimension, axes in enumerate(time_panels(figure, axis, names, 2)):
+        for dimension, axes in enumerate(time_panels(figure, axis, titles, 2)):
             columns = COLUMNS // 2
-            for values, colour, what in ((largest, RED, "largest"), (rms, GREEN, "RMS")):
+            for (what, values), colour in zip(measures.items(), (RED, GREEN), strict=False):
                 axis.line(axes, stamps, values[:, dimension], colour, label=what, columns=columns)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(bottom=0, top=max(least, axes.get_ylim()[1]))
             if dimension == 0:
                 legend(axes)
 
-    return plot(name, label, _PANEL * -(-len(names) // 2), draw)
+    return plot(name, label, _PANEL * -(-len(titles) // 2), draw)

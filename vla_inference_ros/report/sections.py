@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -22,10 +23,12 @@ from vla_inference_ros.report.figures import (
 )
 from vla_inference_ros.report.page import Piece, note, picture, section, table
 from vla_inference_ros.report.reduce import Distribution
+from vla_inference_ros.report.seams import Seams
 from vla_inference_ros.report.text import duration, milliseconds, number
 from vla_inference_ros.report.thumbnails import small_jpeg
 
 _MOMENTS = 6  # that pictures are shown of
+_LEAST_JERK = 0.01  # that a plot reaches up to [1/s^3]
 _PICTURE = 240  # the most pixels of their width and height
 NO_CHUNKS = "No action chunks were recorded."
 _POSE = ("x [mm]", "y [mm]", "z [mm]", "alpha [deg]", "beta [deg]", "gamma [deg]")
@@ -146,8 +149,16 @@ def seams(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
         "chunk is from it, over all steps that both have, in the actions' own units. "
         f"{len(found.stamps):,} of {found.pairs:,} pairs of consecutive chunks overlap."
     )
+    label = "Jumps between consecutive action chunks, by action dimension"
+    jumps = {"largest": found.largest, "RMS": found.rms}
+    drawn = seam_plot("seams", label, axis, found.stamps, jumps, chunks.names)
+    shown = [note(text), drawn, _jump_table(found, chunks.names)]
+    return section(title, *shown, *_jerks(found, chunks.names, axis))
+
+
+def _jump_table(found: Seams, names: Sequence[str]) -> Element:
     rows = []
-    for dimension, name in enumerate(chunks.names):
+    for dimension, name in enumerate(names):
         first = Distribution.of(np.abs(found.first[:, dimension]))
         most = Distribution.of(found.largest[:, dimension])
         rms = math.sqrt(Distribution.of(found.rms[:, dimension] ** 2).mean)
@@ -162,9 +173,30 @@ def seams(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
         "99 %",
         "most",
     )
-    label = "Jumps between consecutive action chunks, by action dimension"
-    drawn = seam_plot("seams", label, axis, found.stamps, found.largest, found.rms, chunks.names)
-    return section(title, note(text), drawn, table(headings, rows, name="seams"))
+    return table(headings, rows, name="seams")
+
+
+def _jerks(found: Seams, names: Sequence[str], axis: TimeAxis) -> Iterator[Element]:
+    """How hard the changes from chunk to chunk are."""
+    if not np.isfinite(found.jerk).any():
+        text = "The chunks are too short, or overlap too little, for a jerk: it takes four steps."
+        yield note(text)
+        return
+    text = (
+        "The jerk is the third derivative of the actions, in their own units per s³, where an "
+        "executor changes from a chunk to the next: the largest, at whichever common instant."
+    )
+    yield note(text)
+    label = "Jerk where consecutive action chunks meet, by action dimension"
+    titles = [f"jerk of {name}" for name in names]
+    measures = {"largest": found.jerk}
+    yield seam_plot("jerks", label, axis, found.stamps, measures, titles, least=_LEAST_JERK)
+    rows = []
+    for dimension, name in enumerate(names):
+        most = Distribution.of(found.jerk[:, dimension])
+        rows.append((name, *map(number, (most.p50, most.p95, most.p99, most.most))))
+    headings = ("dimension", "largest jerk [1/s³]: median", "95 %", "99 %", "most")
+    yield table(headings, rows, name="jerks")
 
 
 def actions(content: Content, axis: TimeAxis) -> Element:

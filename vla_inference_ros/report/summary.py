@@ -97,6 +97,8 @@ def _chunk_tiles(chunks: Chunks, analysis: Analysis) -> list[Element]:
     if analysis.seams is not None and len(analysis.seams.stamps):
         most = number(Distribution.of(analysis.seams.largest).most, 3)
         made.append(_tile("seams.largest", most, "largest jump between chunks"))
+        hardest = number(Distribution.of(analysis.seams.jerk).most)
+        made.append(_tile("seams.jerk", hardest, "1/s³, largest jerk between chunks"))
     return made
 
 
