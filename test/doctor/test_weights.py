@@ -1,7 +1,10 @@
-import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from small_qwen import CONFIG, HUB_ID, INDEX, WEIGHTS, message_of, save_small
 from trained import save_checkpoint, save_model
 
 from vla_inference_ros.doctor.result import Result, Status
@@ -108,31 +111,56 @@ def test_a_whole_model_is_well(model: Path) -> None:
     assert model_files(facts, 0.0).status is Status.OK
 
 
-@pytest.mark.parametrize(
-    ("files", "word"),
-    [
-        ({}, "has no config.json"),
-        ({"config.json": "{"}, "cannot be used"),
-        ({"config.json": "{}"}, "has no weights"),
-        (
-            {
-                "config.json": "{}",
-                "a.safetensors": "x",
-                "model.safetensors.index.json": json.dumps({"weight_map": {"w": "b.safetensors"}}),
-            },
-            "lacks b.safetensors",
-        ),
-    ],
-)
-def test_a_folder_that_is_no_model_is_named(
-    files: dict[str, str], word: str, tmp_path: Path
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    result = model_files(gather_model(str(tmp_path)), 0.0)
+def test_a_whole_model_in_shards_is_well(tmp_path: Path) -> None:
+    save_small(tmp_path, max_shard_size="100KB")
+    facts = gather_model(str(tmp_path))
+    assert facts.size == sum(file.stat().st_size for file in tmp_path.glob("model-*.safetensors"))
+    assert model_files(facts, 0.0).status is Status.OK
+
+
+@pytest.fixture
+def copy(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "copy"))
+
+
+def assert_refused_as_by_the_node(folder: Path, word: str) -> None:
+    """The doctor says what the node would say at its start."""
+    result = model_files(gather_model(str(folder)), 0.0)
     assert result.status is Status.PROBLEM
     assert word in result.finding
+    assert result.finding == message_of(folder)
     assert "save_pretrained" in result.remedy
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, "tokenizer.json"])
+def test_a_file_that_lacks_is_named(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    assert_refused_as_by_the_node(copy, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        (CONFIG, "{", "a broken config.json"),
+        (CONFIG, "{}", "is of type None"),
+        ("tokenizer.json", "{", "a broken tokenizer.json"),
+        ("adapter_config.json", "{}", "a PEFT adapter"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(name: str, content: str, word: str, copy: Path) -> None:
+    (copy / name).write_text(content)
+    assert_refused_as_by_the_node(copy, word)
+
+
+def test_a_shard_that_lacks_or_is_cut_short_is_named(tmp_path: Path) -> None:
+    save_small(tmp_path, max_shard_size="100KB")
+    first, last = (pick(tmp_path.glob("model-*.safetensors")) for pick in (min, max))
+    last.write_bytes(last.read_bytes()[:-1])
+    assert_refused_as_by_the_node(tmp_path, "are its files whole?")
+    first.unlink()
+    assert_refused_as_by_the_node(tmp_path, f"has no {first.name}")
+    (tmp_path / INDEX).write_text("{}")
+    assert_refused_as_by_the_node(tmp_path, f"a broken {INDEX}")
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "not a hub id!", "~nobody-of-that-name/m"])
@@ -148,3 +176,38 @@ def test_a_model_that_is_to_be_downloaded_is_a_warning(
     assert result.status is Status.WARNING
     assert "100 GB are free" in result.finding
     assert result.remedy.startswith("hf download Somebody/Qwen2.5-VL-Nowhere")
+
+
+def test_a_copy_in_the_cache_that_lacks_a_file_is_a_warning(
+    model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / f"models--{HUB_ID.replace('/', '--')}"
+    snapshot = repository / "snapshots" / (40 * "a")
+    shutil.copytree(model, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    assert gather_model(HUB_ID).folder == snapshot
+    assert model_files(gather_model(HUB_ID), 100e9).status is Status.OK
+    (snapshot / "tokenizer.json").unlink()
+    assert model_files(gather_model(HUB_ID), 100e9).status is Status.WARNING
+
+
+def test_a_package_that_cannot_be_imported_is_said(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vla_inference_ros.model.qwen.hub", None)
+    result = model_files(gather_model(str(model)), 0.0)
+    assert result.status is Status.SKIPPED
+    assert "vla_inference_ros.model.qwen.hub" in result.finding
+
+
+def test_what_takes_long_to_import_is_left_out(model: Path) -> None:
+    code = (
+        "import sys; import vla_inference_ros.doctor.examine as examine\n"
+        "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)\n"
+        f"assert examine.weights.gather_model({str(model)!r}).size\n"
+        "assert not [name for name in sys.modules if 'modeling_qwen' in name]"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stdout, out.stderr) == (0, "", "")

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vla_inference_ros.doctor.computing import BUILT_IN
 from vla_inference_ros.doctor.result import Result, ok, problem, skipped, warning
 
-_CONFIG = "config.json"
-_WEIGHTS, _INDEX = "*.safetensors", "model.safetensors.index.json"
-
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The VLM's files. ``folder`` is None while a hub's model is not in the cache; ``size`` is that
-    of the weights [bytes], ``hidden_size`` that of its features; 0 if not known.
+    """The VLM's files. ``folder`` is None while a hub's model is not, or not whole, in the cache;
+    ``size`` is that of the weights [bytes], ``hidden_size`` that of its features; 0 if not known.
+    ``error`` is the loader's own words, ``unchecked`` says why it could not be asked.
     """
 
     model: str
@@ -25,6 +21,7 @@ class ModelFacts:
     size: float = 0.0
     hidden_size: int = 0
     error: str = ""
+    unchecked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +37,25 @@ class CheckpointFacts:
 
 
 def gather_model(model: str) -> ModelFacts:
-    """Looks for the files on this machine; asks no network."""
+    """Looks for the files on this machine by the loader's own rules; asks no network, and leaves
+    the weights unread.
+    """
     if model in BUILT_IN:
         return ModelFacts(model)
     try:
-        path = Path(model).expanduser()
-        is_folder = bool(model) and (model[0] in "/.~" or path.exists())
-    except (OSError, RuntimeError) as error:  # a name too long, a home that is none
+        from vla_inference_ros.model.interface import ModelError
+        from vla_inference_ros.model.qwen.hub import local_files
+    except (ImportError, OSError, RuntimeError) as error:  # a package, or a library in it
+        reason = " ".join(str(error).split())
+        return ModelFacts(model, unchecked=f"{type(error).__name__}: {reason[:200]}")
+    try:
+        files = local_files(model)
+    except ModelError as error:
         return ModelFacts(model, error=str(error))
-    if not is_folder:
-        return _cached(model)
-    if not path.is_dir():
-        return ModelFacts(model, error="there is no such folder")
-    return _in_folder(model, path)
+    if files is None:
+        return ModelFacts(model)
+    size = sum(file.stat().st_size for file in files.weights)
+    return ModelFacts(model, files.folder, float(size), files.config.text_config.hidden_size)
 
 
 def model_files(facts: ModelFacts, free_bytes: float) -> Result:
@@ -60,17 +63,19 @@ def model_files(facts: ModelFacts, free_bytes: float) -> Result:
     check = "model"
     if facts.model in BUILT_IN:
         return ok(check, f"{facts.model}, which needs no files")
+    if facts.unchecked:
+        return skipped(check, f"the packages that read it cannot be imported: {facts.unchecked}")
     if facts.error:
         return problem(
             check,
-            f"model:={facts.model}: {facts.error}",
-            "give a hub id such as Qwen/Qwen2.5-VL-3B-Instruct, a whole folder of "
-            "save_pretrained, tiny or stub",
+            facts.error,
+            "give model:= a hub id such as Qwen/Qwen2.5-VL-3B-Instruct, a whole folder of "
+            "save_pretrained, tiny or stub; 'hf download --force-download' replaces a damaged copy",
         )
     if facts.folder is None:
         return warning(
             check,
-            f"{facts.model} is not in the local cache: the first start downloads it (7.5 GB; "
+            f"{facts.model} is not whole in the local cache: the first start downloads it (7.5 GB; "
             f"{free_bytes / 1e9:.0f} GB are free)",
             f"hf download {facts.model}, while there is a network and time",
         )
@@ -121,46 +126,3 @@ def _remedy(name: str, error: str, model: str) -> str:
     if "does not exist" in error or "folder" in error or "cannot be read" in error:
         return "give checkpoint:= the path of a file that this user may read"
     return "copy the file again, or save the two networks' state_dict() alone, of the rig's shapes"
-
-
-def _in_folder(model: str, folder: Path) -> ModelFacts:
-    try:
-        config: Any = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        text = config.get("text_config") or {}
-        hidden = int(text.get("hidden_size") or config.get("hidden_size") or 0)
-        size = sum(file.stat().st_size for file in folder.glob(_WEIGHTS))
-        lacking = _missing_shards(folder)
-    except FileNotFoundError:
-        return ModelFacts(model, error=f"{folder} has no {_CONFIG}")
-    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
-        return ModelFacts(model, error=f"{folder}: its JSON files cannot be used: {error}")
-    if not size:
-        return ModelFacts(model, error=f"{folder} has no weights ({_WEIGHTS})")
-    if lacking:
-        return ModelFacts(model, error=f"{folder} lacks {', '.join(lacking)}")
-    return ModelFacts(model, folder, float(size), hidden)
-
-
-def _missing_shards(folder: Path) -> list[str]:
-    """Files that the weights' index names and that are not there."""
-    index = folder / _INDEX
-    if not index.is_file():
-        return []
-    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    return [name for name in names if not (folder / name).is_file()]
-
-
-def _cached(model: str) -> ModelFacts:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    try:
-        found = huggingface_hub.snapshot_download(
-            model, allow_patterns=[_CONFIG, _WEIGHTS, _INDEX], local_files_only=True
-        )
-    except errors.LocalEntryNotFoundError:
-        return ModelFacts(model)
-    except errors.HFValidationError:
-        return ModelFacts(model, error="it is neither a folder here nor a hub id")
-    facts = _in_folder(model, Path(found))
-    return ModelFacts(model) if facts.error else facts  # what lacks is downloaded

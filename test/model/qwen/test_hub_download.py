@@ -25,7 +25,7 @@ from small_qwen import (
 )
 
 from vla_inference_ros.model.qwen import hub
-from vla_inference_ros.model.qwen.hub import load_qwen
+from vla_inference_ros.model.qwen.hub import load_qwen, local_files
 
 
 @pytest.fixture
@@ -66,6 +66,19 @@ def test_an_incomplete_copy_in_the_cache_is_completed(server: type[FakeHub], cac
     load_qwen(HUB_ID, torch.float32)
     next(cache.glob(f"models--*/snapshots/*/{WEIGHTS}")).unlink()
     assert_is_small(load_qwen(HUB_ID, torch.float32)[0])
+
+
+def test_to_look_at_the_files_asks_no_network(server: type[FakeHub], cache: Path) -> None:
+    assert local_files(HUB_ID) is None
+    assert server.requests == []
+    load_qwen(HUB_ID, torch.float32)
+    server.requests.clear()
+    files = local_files(HUB_ID)
+    assert files is not None
+    assert files.folder.is_relative_to(cache)
+    (files.folder / "tokenizer.json").unlink()
+    assert local_files(HUB_ID) is None
+    assert server.requests == []
 
 
 def test_a_hub_id_without_all_files_is_refused(server: type[FakeHub], folder: Path) -> None:

@@ -1,12 +1,12 @@
 """Loads Qwen2.5-VL, without its language-model head, from the Hugging Face hub or a local folder.
 
-Owns where the files come from, that they are whole and of the right kind, and what is said when
-they are not. Does not own the prompt, nor what is computed.
+Owns where the files come from and how the weights are read. Does not own what has to be in the
+folder, which is `folder`'s, nor the prompt, nor what is computed. :func:`local_files` tells what
+would be loaded, for those who only look: the imports that take long are in the loading itself.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,27 +20,22 @@ import transformers
 from huggingface_hub import errors
 from tokenizers import Tokenizer
 from torch import nn
-from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
 
 from vla_inference_ros.model.device import raise_if_out_of_memory
 from vla_inference_ros.model.interface import ModelError
-from vla_inference_ros.model.qwen.patches import MERGE, PATCH
+from vla_inference_ros.model.qwen.folder import (
+    EXAMPLE,
+    FILES,
+    ModelFiles,
+    brief,
+    check_folder,
+    lack,
+    not_whole,
+)
 from vla_inference_ros.model.state_file import listed
 
-_MODEL_TYPE = "qwen2_5_vl"
-_EXAMPLE = "Qwen/Qwen2.5-VL-3B-Instruct"
-_FILES = ["config.json", "tokenizer.json", "model*.safetensors", "model.safetensors.index.json"]
 _HEAD = "lm_head."  # not needed
 _TIMEOUT = 8.0  # s, for the hub's first answer
-_VISION = {  # what the patches and their order are made for
-    "patch_size": PATCH,
-    "spatial_merge_size": MERGE,
-    "temporal_patch_size": 2,
-    "window_size": 112,
-    "in_channels": 3,
-}
-_MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 
 
 def load_qwen(model: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
@@ -50,10 +45,18 @@ def load_qwen(model: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
     is downloaded unless it is in the local cache. Raises :class:`ModelError`.
     """
     with _quiet():
-        folder = _find(model)
-        config = _read_config(folder)
-        tokenizer = _read_tokenizer(folder, config)
-        return _read_weights(folder, config, dtype), tokenizer
+        folder = find_folder(model)
+        files = check_folder(_downloaded(model) if folder is None else folder)
+        return _read_weights(files.folder, files.config, dtype), files.tokenizer
+
+
+def local_files(model: str) -> ModelFiles | None:
+    """What :func:`load_qwen` would load, by all of its rules but those of the tensors' names and
+    sizes; None if it would download it. Asks no network. Raises :class:`ModelError`.
+    """
+    with _quiet():
+        folder = find_folder(model)
+        return None if folder is None else check_folder(folder)
 
 
 @contextmanager
@@ -76,61 +79,37 @@ def _quiet() -> Iterator[None]:
             transformers.utils.logging.enable_progress_bar()
 
 
-def _find(model: str) -> Path:
-    """The folder with all files of the model."""
+def find_folder(model: str) -> Path | None:
+    """The folder of this machine that is meant: one that is named, or a hub's model in the cache.
+
+    None for a hub's model of which the cache lacks something. A folder that is named may lack
+    anything. Raises :class:`ModelError` for what is neither a folder here nor a hub id.
+    """
     if not model:
-        raise ModelError(
-            f"model is empty: give a hub id such as {_EXAMPLE}, a folder, tiny or stub"
-        )
+        raise ModelError(f"model is empty: give a hub id such as {EXAMPLE}, a folder, tiny or stub")
     try:
         path = Path(model).expanduser()
         is_there = path.exists()
     except (OSError, RuntimeError) as error:  # a name too long, a home that is none
         raise ModelError(f"model {model!r} cannot be a folder or hub id: {error}") from error
-    if model[0] in "/.~" or is_there:
-        if not path.is_dir():
-            raise ModelError(f"model {model} is no folder: check the path, or give a hub id")
-    else:
+    if model[0] not in "/.~" and not is_there:
         cached = _cached(model)
-        path = cached if cached is not None and _lack(cached) is None else _downloaded(model)
-    if lack := _lack(path):
-        raise ModelError(f"model {path} has {lack}: give a folder of save_pretrained, all of it")
-    if (path / "adapter_config.json").exists():
-        raise ModelError(
-            f"model {path} has a PEFT adapter beside the model: merge it (merge_and_unload) and "
-            "save the result"
-        )
+        return cached if cached is not None and lack(cached) is None else None
+    if not path.is_dir():
+        raise ModelError(f"model {model} is no folder: check the path, or give a hub id")
     return path
-
-
-def _lack(folder: Path) -> str | None:
-    """What the folder lacks, in words."""
-    for name in ("config.json", "tokenizer.json"):
-        if not (folder / name).is_file():
-            return f"no {name}"
-    if (folder / "model.safetensors").is_file():
-        return None
-    try:
-        index = json.loads((folder / "model.safetensors.index.json").read_text())
-        shards = sorted(set(index["weight_map"].values()))
-    except FileNotFoundError:
-        return "no weights (model.safetensors)"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "a broken model.safetensors.index.json"
-    missing = [shard for shard in shards if not (folder / shard).is_file()]
-    return f"no {listed(missing)}" if missing else None
 
 
 def _cached(model: str) -> Path | None:
     try:
         return Path(
-            huggingface_hub.snapshot_download(model, allow_patterns=_FILES, local_files_only=True)
+            huggingface_hub.snapshot_download(model, allow_patterns=FILES, local_files_only=True)
         )
     except errors.LocalEntryNotFoundError:
         return None
     except errors.HFValidationError as error:
         raise ModelError(
-            f"model {model!r} is neither a folder here nor a hub id such as {_EXAMPLE}"
+            f"model {model!r} is neither a folder here nor a hub id such as {EXAMPLE}"
         ) from error
 
 
@@ -139,7 +118,7 @@ def _downloaded(model: str) -> Path:
         # The download itself would wait for as long as the hub keeps silent.
         huggingface_hub.HfApi().model_info(model, timeout=_TIMEOUT)
         print(f"downloading {model} from the hub; this takes a while", file=sys.stderr, flush=True)
-        return Path(huggingface_hub.snapshot_download(model, allow_patterns=_FILES))
+        return Path(huggingface_hub.snapshot_download(model, allow_patterns=FILES))
     except errors.GatedRepoError as error:
         raise ModelError(
             f"model {model} is gated: accept its terms on the hub and run `hf auth login`, or give "
@@ -152,76 +131,17 @@ def _downloaded(model: str) -> Path:
         ) from error
     except Exception as error:  # of the HTTP library, the disk, the cache
         raise ModelError(
-            f"model {model} is not in the local cache and cannot be downloaded ({_brief(error)}): "
+            f"model {model} is not in the local cache and cannot be downloaded ({brief(error)}): "
             f"no network? download it once with `hf download {model}`, or give a local folder"
         ) from error
 
 
-def _read_config(folder: Path) -> Any:
-    """The model's config. Raises :class:`ModelError` for a model that is not as we compute it."""
-    try:
-        entries = json.loads((folder / "config.json").read_text())
-        model_type = entries.get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"model {folder} has a broken config.json: {_brief(error)}") from error
-    if model_type != _MODEL_TYPE:
-        raise ModelError(
-            f"model {folder} is of type {model_type!r}, not {_MODEL_TYPE!r}: give a Qwen2.5-VL "
-            f"model such as {_EXAMPLE}"
-        )
-    if "quantization_config" in entries:
-        raise ModelError(f"model {folder} is quantised: give the model that it was made from")
-    try:
-        config = Qwen2_5_VLConfig.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # transformers raises many kinds
-        raise ModelError(f"model {folder} has a broken config.json: {_brief(error)}") from error
-    for name, value in _VISION.items():
-        found = getattr(config.vision_config, name)
-        if found != value:
-            raise ModelError(f"model {folder} has vision {name} {found}, only {value} is supported")
-    for part in (config.text_config, config.vision_config):
-        if part.hidden_act != "silu":
-            raise ModelError(f"model {folder} has activation {part.hidden_act}, not silu")
-    rope = config.text_config.rope_parameters.get("rope_type")
-    if rope != "default":
-        raise ModelError(f"model {folder} has rope_type {rope}, only default is supported")
-    if set(config.text_config.layer_types) != {"full_attention"}:
-        raise ModelError(f"model {folder} has sliding-window attention, which is not supported")
-    return config
-
-
-def _read_tokenizer(folder: Path, config: Any) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # tokenizers raises bare ones
-        raise ModelError(f"model {folder} has a broken tokenizer.json: {_brief(error)}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ids = {marker: tokenizer.token_to_id(marker) for marker in _MARKERS}
-    for marker, token in ids.items():
-        if token is None or tokenizer.encode(marker, add_special_tokens=False).ids != [token]:
-            raise ModelError(
-                f"model {folder} has a tokenizer.json without the token {marker}: take that of "
-                f"{_EXAMPLE}"
-            )
-        if token >= config.text_config.vocab_size:
-            raise ModelError(
-                f"model {folder} has a tokenizer.json of another model: {marker} is {token}, there "
-                f"are {config.text_config.vocab_size} embeddings"
-            )
-    for marker, expected in (
-        ("<|image_pad|>", config.image_token_id),
-        ("<|vision_start|>", config.vision_start_token_id),
-    ):
-        if ids[marker] != expected:
-            raise ModelError(
-                f"model {folder} has a tokenizer.json of another model: {marker} is {ids[marker]}, "
-                f"config.json says {expected}"
-            )
-    return tokenizer
-
-
 def _read_weights(folder: Path, config: Any, dtype: torch.dtype) -> nn.Module:
+    # Imported here: it takes seconds, and who only looks at the files needs it not.
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+        Qwen2_5_VLForConditionalGeneration,
+    )
+
     try:
         # Loaded alone, Qwen2_5_VLModel does not find weights under the names of every release.
         loaded = Qwen2_5_VLForConditionalGeneration.from_pretrained(
@@ -235,10 +155,7 @@ def _read_weights(folder: Path, config: Any, dtype: torch.dtype) -> nn.Module:
         )
     except Exception as error:  # transformers and safetensors raise many kinds
         raise_if_out_of_memory(error)
-        raise ModelError(
-            f"model {folder} cannot be loaded ({_brief(error)}): are its files whole? copy or "
-            "download them again"
-        ) from error
+        raise not_whole(folder, error) from error
     network: nn.Module = loaded[0].model
     info: dict[str, Any] = loaded[1]
     missing = [key for key in info["missing_keys"] if not key.startswith(_HEAD)]
@@ -252,8 +169,3 @@ def _read_weights(folder: Path, config: Any, dtype: torch.dtype) -> nn.Module:
         if names:
             raise ModelError(f"model {folder} {what}: {listed(sorted(names))}; download it again")
     return network.eval().requires_grad_(False)
-
-
-def _brief(error: Exception) -> str:
-    """The error's kind and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
