@@ -17,8 +17,8 @@ from message_fields import NUMBERS, field_type
 
 from vla_inference_ros import graph
 from vla_inference_ros.core.health import State
-from vla_inference_ros.model.interface import ACTION_NAMES, HORIZON, VIEWS
-from vla_inference_ros.msg import ActionChunk
+from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
+from vla_inference_ros.msg import ActionChunk, Signals
 from vla_inference_ros.nodes.robot_bridge import RobotBridgeConfig
 from vla_inference_ros.recording.topics import IMAGES, TOPICS
 
@@ -31,6 +31,11 @@ SHOWN = {
 ROS_OWN = {"/rosout": "rcl_interfaces/msg/Log"}
 TYPES = {**ROS_OWN, **SHOWN, **TOPICS}
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+PLOTTED = {"/vla/signals", "/vla/status"}
+ACTIONS = {f"action_{name}" for name in ACTION_NAMES}
+FORCE = {"force", "force_min", "force_max", "robot_force"}
+TIMES = {"action_time", "vl_time"}
+AGES = {f"{name}_age" for name in ("features", "sensor", "robot", *(v.lower() for v in VIEWS))}
 
 
 def text(name: str) -> str:
@@ -46,12 +51,33 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def assert_plottable(reference: str) -> None:
+    """A number that has a name of its own, in a small topic: for what else is in an array, or
+    beside megabytes of samples, there is ``/vla/signals``.
+    """
     topic, path = split(reference)
     assert field_type(TYPES[topic], path) in NUMBERS, reference
+    assert "[" not in path, reference
+    assert topic in PLOTTED, reference
+
+
+def signals_among(references: list[str]) -> set[str]:
+    return {path for topic, path in map(split, references) if topic == "/vla/signals"}
 
 
 def test_shown_topics_are_in_no_bag() -> None:
     assert not set(SHOWN) & set(TOPICS)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *("/vla/signals/none", "/vla/signals/header", "/vla/status/reason", "/none/force"),
+        *("/vla/actions/actions[0]", "/sensor/samples/force[0]", "/robot/state/force"),
+    ],
+)
+def test_what_is_no_number_of_its_own_is_not_plotted(reference: str) -> None:
+    with pytest.raises((AssertionError, LookupError)):
+        assert_plottable(reference)
 
 
 # --- the resolver itself
@@ -185,9 +211,7 @@ def test_rqt_plots_fields_that_exist() -> None:
     references = [reference for plot in plots.values() for reference in plot["topics"]]
     for reference in references:
         assert_plottable(reference)
-    assert {split(reference)[0] for reference in references} == {
-        *("/vla/actions", "/vla/status", "/sensor/samples", "/robot/state"),
-    }
+    assert signals_among(references) == ACTIONS | FORCE | TIMES | AGES
 
 
 def test_rqts_window_has_a_place_for_every_plugin() -> None:
@@ -242,15 +266,14 @@ def test_foxglove_plots_fields_that_exist() -> None:
     paths = [path["value"] for panel in panels("Plot") for path in panel["paths"]]
     for path in paths:
         assert_plottable(path)
-    assert {split(path)[0] for path in paths} == {
-        *("/vla/actions", "/vla/status", "/sensor/samples", "/robot/state"),
-    }
+    assert signals_among(paths) == ACTIONS | FORCE | TIMES | AGES
 
 
 def test_foxglove_names_the_actions_as_the_chunks_do() -> None:
     found = {p["value"]: p["label"] for panel in panels("Plot") for p in panel["paths"]}
-    for index, name in enumerate(ACTION_NAMES):
-        assert found[f"/vla/actions.actions[{index}]"] == name
+    for name in ACTION_NAMES:
+        assert found[f"/vla/signals.action_{name}"] == name
+        assert found[f"/vla/status.seam_jump_{name}"] == name
 
 
 def test_foxglove_names_the_states_as_the_messages_do() -> None:
@@ -262,14 +285,20 @@ def test_foxglove_names_the_states_as_the_messages_do() -> None:
         shown[path["value"]] = {int(state["value"]): state["label"] for state in states}
     assert shown == {
         "/vla/status.state": {int(state): state.name for state in State},
-        "/vla/actions.validity": {ActionChunk.OK: "OK", ActionChunk.DEGRADED: "DEGRADED"},
+        "/vla/signals.validity": {Signals.OK: "OK", Signals.DEGRADED: "DEGRADED"},
     }
 
 
+def test_the_signals_say_validity_as_the_chunks_do() -> None:
+    assert (Signals.OK, Signals.DEGRADED) == (ActionChunk.OK, ActionChunk.DEGRADED)
+
+
 def test_foxglove_reads_text_where_it_shows_text() -> None:
-    (panel,) = panels("RawMessages")
-    topic, path = split(panel["topicPath"])
-    assert field_type(TYPES[topic], path) == "string"
+    shown = [split(panel["topicPath"]) for panel in panels("RawMessages")]
+    assert {path: field_type(TYPES[topic], path) for topic, path in shown} == {
+        "reason": "string",
+        "troubles": "sequence<string>",
+    }
 
 
 def test_foxgloves_other_panels_have_topics_of_their_types() -> None:
@@ -293,15 +322,9 @@ def test_plotjuggler_plots_fields_that_exist() -> None:
     curves = [curve.attrib["name"] for curve in PLOTJUGGLER.iter("curve")]
     for curve in curves:
         assert_plottable(curve)
+    assert signals_among(curves) >= ACTIONS | FORCE | TIMES | AGES
     (selected,) = PLOTJUGGLER.iter("selected_topics")
     assert selected.attrib["value"].split(";") == sorted({split(curve)[0] for curve in curves})
-
-
-def test_plotjuggler_keeps_the_arrays_that_are_plotted() -> None:
-    (limit,) = PLOTJUGGLER.iter("max_array_size")
-    indexed = [re.findall(r"\[(\d+)\]", c.attrib["name"]) for c in PLOTJUGGLER.iter("curve")]
-    assert any(indexed)
-    assert int(limit.attrib["value"]) >= HORIZON * len(ACTION_NAMES)  # a longer one is left out
 
 
 def test_plotjuggler_has_a_plot_for_every_place() -> None:

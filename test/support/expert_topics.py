@@ -14,6 +14,7 @@ from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import RobotState, SensorBatch, VLFeatures
 
 FEATURES_SHAPE = (1, 1, 2048)
+VL_TIME = 0.25  # of every update [s]
 # For tests of something else than ages: whatever is an hour old is young enough.
 ANY_AGE: dict[str, Parameter] = {
     f"{name}_age_{kind}": 3600.0
@@ -60,6 +61,7 @@ class Inputs:
             views=list(VIEWS),
             view_stamps=[time_message(stamp)] * len(VIEWS),
             started=time_message(stamp),
+            finished=time_message(stamp + VL_TIME),
             shape=shape,
             data=array("f", [value] * count),
         )

@@ -20,7 +20,8 @@ from vla_inference_ros.nodes.saving import (
     SavingConfig,
     SavingNode,
 )
-from vla_inference_ros.nodes.vla_node import Stream, VlaNode, run
+from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.recording.bag_writer import BagWriter, bag_name
 from vla_inference_ros.recording.definitions import message_class
 from vla_inference_ros.recording.topics import (
@@ -29,6 +30,7 @@ from vla_inference_ros.recording.topics import (
     FRAME_INFO,
     IMAGES,
     SAMPLES,
+    SIGNALS,
     TOPICS,
 )
 
@@ -38,7 +40,8 @@ _KINDS = {
     **dict.fromkeys(("/joint_states", "/robot/pose", "/robot/state"), "robot"),
     SAMPLES: "sensor",
     **dict.fromkeys(("/vla/instruction", FEATURES, ACTIONS), "results"),
-    **dict.fromkeys(("/vla/status", "/vla/reports", "/diagnostics"), "status"),
+    # The signals are all in the chunks as well: they need not outlive a full disk.
+    **dict.fromkeys((SIGNALS, "/vla/status", "/vla/reports", "/diagnostics"), "status"),
 }
 _SHARED = ("/vla/instruction", "/vla/reports", "/diagnostics")  # that several nodes publish
 

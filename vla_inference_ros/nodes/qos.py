@@ -27,7 +27,7 @@ FRAME_INFO = _reliable(150)  # of all views
 SENSOR = _reliable(100)  # more than a window, however few samples a datagram holds
 # Seconds of what is small, for recorders that are held up.
 ROBOT = _reliable(500)
-ACTIONS = _reliable(100)
+ACTIONS = SIGNALS = _reliable(100)
 FEATURES = _reliable(20)
 REPORTS = _reliable(50)
 DIAGNOSTICS = _reliable(10)

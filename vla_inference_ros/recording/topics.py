@@ -12,6 +12,7 @@ ROBOT_STATE = "/robot/state"
 SAMPLES = "/sensor/samples"
 FEATURES = "/vla/features"
 ACTIONS = "/vla/actions"
+SIGNALS = "/vla/signals"
 
 TOPICS = {
     **dict.fromkeys(IMAGES.values(), "sensor_msgs/msg/CompressedImage"),
@@ -23,6 +24,7 @@ TOPICS = {
     "/vla/instruction": "std_msgs/msg/String",
     FEATURES: f"{_PACKAGE}/VLFeatures",
     ACTIONS: f"{_PACKAGE}/ActionChunk",
+    SIGNALS: f"{_PACKAGE}/Signals",
     "/vla/status": f"{_PACKAGE}/InferenceStatus",
     "/vla/reports": f"{_PACKAGE}/StreamReport",
     "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray",
@@ -30,5 +32,5 @@ TOPICS = {
 # Whose last message is kept for nodes that start later; all others are reliable and volatile.
 LATCHED = frozenset({"/vla/instruction", "/vla/status"})
 # What is inferred, and what is told of that; all others are what it is inferred from.
-OUTPUTS = frozenset({FEATURES, ACTIONS, "/vla/status", "/vla/reports", "/diagnostics"})
+OUTPUTS = frozenset({FEATURES, ACTIONS, SIGNALS, "/vla/status", "/vla/reports", "/diagnostics"})
 INPUTS = tuple(topic for topic in TOPICS if topic not in OUTPUTS)
