@@ -19,10 +19,12 @@ from vla_inference_ros.graph import (
 )
 from vla_inference_ros.launch_arguments import (
     ARGUMENTS,
+    EVERY_NODE,
     FAULT_NODE,
     REPLAY_ARGUMENTS,
     ArgumentError,
 )
+from vla_inference_ros.nodes.verbosity import CommonConfig
 
 # The interface that launch files, scripts and people rely on.
 DEFAULTS = {
@@ -52,6 +54,7 @@ DEFAULTS = {
     "rqt": "false",
     "foxglove": "false",
     "plotjuggler": "false",
+    "verbosity": "normal",
     "respawn": "false",
     "params_file": "",
 }
@@ -65,13 +68,19 @@ REPLAY_DEFAULTS = {"bag": "", "rate": "1.0"} | {
 TARGETS = [
     pytest.param(argument, node, parameter, id=f"{argument.name}-{node}")
     for argument in {a.name: a for a in (*ARGUMENTS, *REPLAY_ARGUMENTS)}.values()
-    for node, parameter in argument.targets
+    for target, parameter in argument.targets
+    for node in (graph.ALL_NODES if target == EVERY_NODE else (target,))
 ]
 
 
 def config_of(node: str) -> Any:
     """The default configuration of a node."""
     return config_type(node)()
+
+
+def defaults_of(node: str) -> dict[str, Any]:
+    """The default of every parameter of a node."""
+    return {**dataclasses.asdict(CommonConfig()), **dataclasses.asdict(config_of(node))}
 
 
 def parameters(built: graph.Graph) -> dict[str, dict[str, launch_arguments.Value]]:
@@ -91,7 +100,7 @@ def test_an_argument_goes_to_a_parameter_and_has_its_default(
     argument: launch_arguments.Argument, node: str, parameter: str
 ) -> None:
     assert node in graph.ALL_NODES
-    default = dataclasses.asdict(config_of(node))[parameter]
+    default = defaults_of(node)[parameter]
     value = argument.value(argument.default)
     assert (value, type(value)) == (default, type(default))
 
@@ -193,6 +202,21 @@ def test_faults_are_for_simulated_senders() -> None:
     assert build({"sim": "true", "faults": "false"}) == build({"sim": "true"})
 
 
+@pytest.mark.parametrize("file", graph.LAUNCH_FILES)
+def test_the_verbosity_is_that_of_every_node_that_runs(file: str, tmp_path: Path) -> None:
+    launch_file = graph.LAUNCH_FILES[file]
+    known = {argument.name for argument in launch_file.arguments}
+    optional = {"sim", "faults", "save_data", "record", "web", "foxglove"}
+    given = dict.fromkeys(optional & known, "true")
+    given |= {"bag": str(tmp_path)} if "bag" in known else {}
+    nodes = launch_file.graph({**given, "verbosity": "debug"}).nodes
+    assert [node.parameters["verbosity"] for node in nodes] == ["debug"] * len(nodes)
+    assert not any("verbosity" in node.parameters for node in launch_file.graph(given).nodes)
+    bridges = set(NODES) - set(REPLAYED_NODES)
+    others = {*bridges, *SIM_NODES, FAULT_NODE} if "bag" in known else {"bag_player"}
+    assert {node.name for node in nodes} == set(graph.ALL_NODES) - others
+
+
 def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.touch()
@@ -218,6 +242,8 @@ def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
         ("respawn", "2"),
         ("save_data", "ja"),
         ("record", "bag"),
+        ("verbosity", "loud"),
+        ("verbosity", ""),
     ],
 )
 def test_a_bad_value_is_named(name: str, text: str) -> None:

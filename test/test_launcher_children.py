@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from launching import TIMEOUT, Launch
 
-from vla_inference_ros import graph, launch_arguments, launcher, watching
+from vla_inference_ros import core, graph, launch_arguments, launcher, watching
+from vla_inference_ros.core import console
 
 Pretend = Callable[..., Launch]
 
@@ -24,10 +25,12 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
     """Launches shell scripts, given by node; the other nodes do nothing."""
     package = tmp_path / "lib" / "python" / graph.PACKAGE
     executables, share = tmp_path / "lib" / graph.PACKAGE, tmp_path / "share" / graph.PACKAGE
-    for folder in (package, executables, share / "config"):
+    for folder in (package / "core", executables, share / "config"):
         folder.mkdir(parents=True)
     for module in (graph, launch_arguments, launcher, watching):
         shutil.copy(str(module.__file__), package)
+    for module in (core, console):
+        shutil.copy(str(module.__file__), package / "core")
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
     launches = []

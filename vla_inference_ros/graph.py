@@ -14,6 +14,7 @@ from vla_inference_ros.launch_arguments import (
     BAG_PLAYER,
     BAG_RECORDER,
     CHUNK_VIEWER,
+    EVERY_NODE,
     FAULT_NODE,
     RECORDER,
     REPLAY_ARGUMENTS,
@@ -131,8 +132,9 @@ def _overrides(
     overrides: dict[str, dict[str, Value]] = {}
     for argument in arguments:
         if argument.name in given:
-            for node, parameter in argument.targets:
-                overrides.setdefault(node, {})[parameter] = values[argument.name]
+            for target, parameter in argument.targets:
+                for node in ALL_NODES if target == EVERY_NODE else (target,):
+                    overrides.setdefault(node, {})[parameter] = values[argument.name]
     return overrides
 
 

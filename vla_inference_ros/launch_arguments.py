@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vla_inference_ros.core.console import VERBOSITIES
+
 Value = bool | int | float | str
 
 
@@ -46,6 +48,15 @@ def _positive(text: str) -> float:
     if value <= 0:
         raise ValueError("not more than 0")
     return value
+
+
+def _verbosity(text: str) -> str:
+    if text not in VERBOSITIES:
+        raise ValueError(f"not one of {', '.join(VERBOSITIES)}")
+    return text
+
+
+EVERY_NODE = "*"  # as an argument's target: all nodes that run
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,13 @@ ARGUMENTS = (
         "what the actions are, for rviz and foxglove to show: joints, or pose, the tool's",
         targets=((CHUNK_VIEWER, "action_space"),),
     ),
+    Argument(
+        "verbosity",
+        "normal",
+        "what the nodes say: quiet (warnings and errors alone), normal, or debug",
+        _verbosity,
+        ((EVERY_NODE, "verbosity"),),
+    ),
     Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),
     Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
 )
@@ -203,7 +221,7 @@ ARGUMENTS = (
 _REPLAYED = (
     *("checkpoint", "fusion_strategy", "model", "device", "dtype", "instruction", "vl_reuse"),
     *("action_rate", "save_data", "record", "output_dir", "duration", "params_file"),
-    *("web", "web_port", "web_host", *TOOLS, "action_space"),
+    *("web", "web_port", "web_host", *TOOLS, "action_space", "verbosity"),
 )
 REPLAY_ARGUMENTS = (
     Argument(

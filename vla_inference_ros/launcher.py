@@ -223,7 +223,8 @@ def _command(node: graph.NodeSpec, params_file: Path) -> list[str]:
     executable = graph.prefix() / "lib" / graph.PACKAGE / node.name
     command = [str(executable), "--ros-args", "--params-file", str(params_file)]
     for name, value in node.parameters.items():
-        command += ["-p", f"{name}:={_yaml(value)}"]
+        # By the name of the node: what is for any node is overridden by a section of the file.
+        command += ["-p", f"{node.name}:{name}:={_yaml(value)}"]
     return command
 
 

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from vla_inference_ros.core.console import ActionLine, StatusBlock, WaitLine, vl_update_line
+from vla_inference_ros.core.console import (
+    ActionLine,
+    ActionPace,
+    StatusBlock,
+    WaitLine,
+    vl_update_line,
+)
 
 ACTION = ActionLine(
     chunk_id=1,
@@ -53,6 +59,49 @@ def test_action_takes_an_array_and_needs_no_dots_for_three_numbers() -> None:
 def test_action_says_its_reasons_at_the_end() -> None:
     line = replace(ACTION, samples=40, reasons=["VLM late", "gaps"])
     assert str(line).endswith("| Sensor: 40/65 | DEGRADED: VLM late; gaps")
+
+
+def test_action_says_how_many_were_left_out_before_its_reasons() -> None:
+    line = replace(ACTION, left_out=9)
+    assert str(line).endswith("| Sensor: 65/65 | Not shown: 9")
+    assert str(replace(line, reasons=["VLM late"])).endswith("| Not shown: 9 | DEGRADED: VLM late")
+
+
+def paced(period: float, *chunks: tuple[float, int]) -> list[int | None]:
+    """What is said of chunks, given as (time, verdict)."""
+    pace = ActionPace(period)
+    return [pace.see(now, verdict) for now, verdict in chunks]
+
+
+def test_without_a_period_every_chunk_has_a_line() -> None:
+    assert paced(0.0, (5.0, 0), (5.0, 0), (5.1, 1), (5.2, 1)) == [0, 0, 0, 0]
+
+
+def test_with_a_period_one_chunk_in_it_has_a_line_and_the_others_are_counted() -> None:
+    chunks = [(100 + number / 8, 0) for number in range(17)]
+    said = paced(1.0, *chunks)
+    assert said == [0, *[None] * 7, 7, *[None] * 7, 7]
+
+
+def test_chunks_that_come_a_little_late_do_not_make_lines_ever_rarer() -> None:
+    chunks = [(number / 8 + (0.03 if number % 8 == 0 else 0.0), 0) for number in range(1, 81)]
+    said = [count for count in paced(1.0, (0.0, 0), *chunks) if count is not None]
+    assert said == [0, *[7] * 10]
+
+
+def test_a_change_of_the_verdict_is_said_at_once_and_begins_a_new_period() -> None:
+    chunks = [(0.0, 0), (0.1, 0), (0.2, 1), (0.3, 1), (0.4, 0), (1.0, 0), (1.3, 0), (1.4, 0)]
+    assert paced(1.0, *chunks) == [0, None, 1, None, 1, None, None, 2]
+
+
+def test_after_a_pause_lines_do_not_come_in_a_heap() -> None:
+    assert paced(1.0, (0.0, 0), (9.75, 0), (10.0, 0), (10.5, 0), (10.75, 0)) == [
+        0,
+        0,
+        None,
+        None,
+        2,
+    ]
 
 
 def test_wait() -> None:

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,14 @@ def features(update_id: int, duration: float) -> VLFeatures:
 
 
 def chunk(chunk_id: int, duration: float, **fields: Any) -> ActionChunk:
-    actions = [0.1234, -0.0449, 0.0891, 0.5, 0.6, 0.7, 0.8] * 8
-    given = {"vl_reuse_index": 1, "sensor_samples": 65} | fields
+    actions = array("f", [0.1234, -0.0449, 0.0891, 0.5, 0.6, 0.7, 0.8] * 8)
+    given = {"header": header(1.7e9), "actions": actions}
+    given |= {"vl_reuse_index": 1, "sensor_samples": 65} | fields
     return ActionChunk(
-        header=header(1.7e9),
         chunk_id=chunk_id,
         step_dt=0.1,
         horizon=8,
         action_dim=7,
-        actions=array("f", actions),
         inference_time=duration,
         vl_reuse_limit=4,
         features_stamp=time_message(1.7e9 - 0.5),
@@ -70,7 +69,7 @@ class Others:
         )
         self.listener.deliver(message, "/vla/reports")
 
-    def reports(self, bad_jpegs: int = 2) -> None:
+    def reports(self, bad_jpegs: int = 2, troubles: Sequence[str] = ()) -> None:
         self.report(
             "vlm", "vlm", 25, problem_kinds=["skipped tick"], problem_counts=[4], rejected=4
         )
@@ -86,6 +85,7 @@ class Others:
             problem_kinds=["bad JPEG"],
             problem_counts=[bad_jpegs],
             rejected=bad_jpegs,
+            troubles=list(troubles),
         )
         self.report("sensor_bridge", "sensor", 65_000, clock_mode="calibrate", clock_offset=-3.25)
         self.report("robot_bridge", "robot", 10_000)
@@ -114,6 +114,55 @@ def test_a_changed_state_is_told_at_once(listener: Listener) -> None:
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK)
         assert statuses[-1].reason == ""
         assert statuses[-1].actions == 3
+
+
+def test_what_is_wrong_with_a_stream_is_told_at_once_and_so_is_its_end(
+    listener: Listener, others: Others
+) -> None:
+    listener.wait_until_alone()
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
+    arrays = listener.listen(DiagnosticArray, "/diagnostics")
+
+    def tell(*troubles: str) -> None:
+        others.report("robot_bridge", "robot", 10_000, troubles=list(troubles))
+        others.report("sensor_bridge", "sensor", 10_000)
+        listener.deliver(chunk(1, 0.02), "/vla/actions")
+
+    with running("monitor", status_period=3600.0, diagnostics_period=3600.0):
+        listener.spin_until(lambda: statuses and statuses[-1].state == InferenceStatus.OK, tell)
+        listener.spin_until(
+            lambda: statuses[-1].troubles == ["robot: nothing comes"],
+            repeat=lambda: tell("nothing comes"),
+        )
+        assert (statuses[-1].state, statuses[-1].reason) == (InferenceStatus.OK, "")
+        listener.spin_until(
+            lambda: arrays and arrays[-1].status[0].message == "OK, but robot: nothing comes",
+            repeat=lambda: tell("nothing comes"),
+        )
+        assert arrays[-1].status[0].level == DiagnosticStatus.OK
+        listener.spin_until(
+            lambda: not statuses[-1].troubles and arrays[-1].status[0].message == "OK", repeat=tell
+        )
+
+
+def test_the_status_tells_how_well_two_chunks_agree(listener: Listener) -> None:
+    listener.wait_until_alone()
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
+    later = array("f", [0.1234, -0.0449, 0.0891, 0.25, 0.6, 0.7, 1.8] * 8)
+    with running("monitor", status_period=0.1) as node:
+        bad = chunk(1, 0.02, actions=later[:55])
+        listener.deliver(bad, "/vla/actions")
+        node.wait_until_said("action chunk 1 has 55 numbers for 8 steps of 7")
+        listener.deliver(chunk(2, 0.02), "/vla/actions")
+        listener.deliver(chunk(3, 0.02, header=header(1.7e9 + 0.1), actions=later), "/vla/actions")
+        listener.spin_until(lambda: statuses and statuses[-1].actions == 3)
+    status = statuses[-1]
+    jumps = [0.0, 0.0, 0.0, 0.25, 0.0, 0.0, 1.0]
+    names = [*(f"joint_{number}" for number in range(1, 7)), "gripper"]
+    shown = [getattr(status, f"seam_jump_{name}") for name in names]
+    assert shown == pytest.approx(jumps, abs=1e-6)
+    shown = [getattr(status, f"seam_jerk_{name}") for name in names]
+    assert shown == pytest.approx([2 * jump / 0.1**3 for jump in jumps], abs=0.01)
 
 
 def test_it_ends_itself_when_the_duration_is_over(listener: Listener) -> None:
@@ -271,8 +320,11 @@ def test_diagnostics_tell_of_every_stream(
     assert (values["ignored"], values["problem: bad JPEG"]) == ("7", "2")
 
     expected["vla: camera_bridge: camera"] = DiagnosticStatus.WARN
-    listener.spin_until(lambda: levels() == expected, repeat=lambda: others.reports(bad_jpegs=3))
+    listener.spin_until(
+        lambda: levels() == expected, repeat=lambda: others.reports(3, troubles=["bad JPEG"])
+    )
     assert status("vla: camera_bridge: camera").message == "bad input: bad JPEG"
+    assert status("vla").message.endswith("; camera: bad JPEG")
 
     # And then they fall silent.
     expected = dict.fromkeys(names, DiagnosticStatus.STALE) | {"vla": DiagnosticStatus.ERROR}

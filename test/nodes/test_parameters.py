@@ -3,6 +3,7 @@ import math
 import re
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import rclpy
@@ -15,15 +16,22 @@ from rclpy.parameter import Parameter
 from vla_inference_ros import graph
 from vla_inference_ros.nodes.parameters import (
     ParameterError,
+    Specification,
     declare,
     follow,
     parameter,
     specifications,
 )
+from vla_inference_ros.nodes.verbosity import CommonConfig
 
 TIMEOUT = 30.0  # s, for a node that should end at once
 ALL_NODES = graph.ALL_NODES
 FILE = graph.share() / "config" / "async.yaml"
+
+
+def all_of(node: str) -> dict[str, tuple[Any, Specification]]:
+    """(default, specification) of every parameter of a node, by name."""
+    return {**specifications(CommonConfig), **specifications(config_type(node))}
 
 
 def comments_in_file() -> dict[tuple[str, str], str]:
@@ -50,8 +58,9 @@ def test_the_file_holds_every_parameter_with_its_default_and_no_other() -> None:
     for node in ALL_NODES:
         assert set(content[node]) == {"ros__parameters"}
         in_file = content[node]["ros__parameters"]
-        assert in_file == dataclasses.asdict(config_type(node)())
-        for name, (default, _) in specifications(config_type(node)).items():
+        assert set(in_file) == set(all_of(node))
+        for name, (default, _) in all_of(node).items():
+            assert in_file[name] == default, name
             assert type(in_file[name]) is type(default), name  # ROS tells 2 from 2.0
 
 
@@ -59,14 +68,19 @@ def test_the_file_says_of_every_parameter_what_ros2_param_describe_says() -> Non
     expected = {
         (node, name): specification.description + limits(default, specification)
         for node in ALL_NODES
-        for name, (default, specification) in specifications(config_type(node)).items()
+        for name, (default, specification) in all_of(node).items()
     }
     assert comments_in_file() == expected
 
 
 @pytest.mark.parametrize("node", ALL_NODES)
+def test_no_node_has_a_parameter_twice(node: str) -> None:
+    assert not set(specifications(CommonConfig)) & set(specifications(config_type(node)))
+
+
+@pytest.mark.parametrize("node", ALL_NODES)
 def test_every_parameter_is_described_and_its_default_is_allowed(node: str) -> None:
-    for name, (default, specification) in specifications(config_type(node)).items():
+    for name, (default, specification) in all_of(node).items():
         assert specification.description, name
         assert isinstance(default, bool | int | float | str | list), name
         if isinstance(default, list):

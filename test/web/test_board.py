@@ -103,6 +103,21 @@ def test_the_past_is_bounded(board: Board) -> None:
     assert [line["text"] for line in news["log"]] == [f"line {n}" for n in range(4800, 5000)]
 
 
+def test_warnings_stay_when_much_else_is_said(board: Board) -> None:
+    reader = Reader(board)
+    board.post_line(LogLine(0.0, 30, "vlm", "late"))
+    for number in range(1000):
+        board.post_line(LogLine(number, 10, "vlm", f"line {number}"))
+    board.post_line(LogLine(1000.0, 40, "vlm", "stopped"))
+    said = [line["text"] for line in reader.news()["log"]]
+    assert said == ["late", *(f"line {n}" for n in range(800, 1000)), "stopped"]  # as they came
+    board.post_line(LogLine(1001.0, 20, "vlm", "again"))
+    assert [line["text"] for line in reader.news()["log"]] == ["again"]
+    for number in range(1000):
+        board.post_line(LogLine(number, 30, "vlm", f"warning {number}"))
+    assert len(Reader(board).news()["log"]) == 400
+
+
 def test_a_long_line_is_cut(board: Board) -> None:
     board.post_line(LogLine(0.0, 20, "vlm", "x" * 10_000))
     (line,) = Reader(board).news()["log"]

@@ -1,10 +1,12 @@
-"""The console lines, in the form that people and scripts around the rig read."""
+"""The console lines, in the form that people and scripts around the rig read, and their pace."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+VERBOSITIES = ("quiet", "normal", "debug")  # what a node says: see nodes/verbosity.py
 _FIRST_ACTIONS = 3
 
 
@@ -15,7 +17,10 @@ def vl_update_line(update_id: int, duration: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ActionLine:
-    """One action chunk: step 0's ``action``, ``duration`` [s], and what it was computed from."""
+    """One action chunk: step 0's ``action``, ``duration`` [s], and what it was computed from.
+
+    ``left_out`` is how many chunks before it had no line.
+    """
 
     chunk_id: int
     reuse_index: int
@@ -25,6 +30,7 @@ class ActionLine:
     samples: int
     window: int
     reasons: Sequence[str] = ()
+    left_out: int = 0
 
     def __str__(self) -> str:
         first = ", ".join(f"{value:.3f}" for value in self.action[:_FIRST_ACTIONS])
@@ -34,7 +40,36 @@ class ActionLine:
             f"Actions[0]: [{first}{more}] | Time: {self.duration * 1000:.1f}ms | "
             f"Sensor: {self.samples}/{self.window}"
         )
+        line += f" | Not shown: {self.left_out}" if self.left_out else ""
         return f"{line} | DEGRADED: {'; '.join(self.reasons)}" if self.reasons else line
+
+
+class ActionPace:
+    """Which action chunks have a line, if not all are to: one in ``period`` [s], and each whose
+    verdict is another than that of the last line.
+    """
+
+    def __init__(self, period: float) -> None:
+        """``period`` 0 is for all."""
+        self._period = period
+        self._due = -math.inf
+        self._verdict: int | None = None
+        self._left_out = 0
+
+    def see(self, now: float, verdict: int) -> int | None:
+        """For a chunk at ``now`` [monotonic s]: how many before it had no line; None if it has
+        none either.
+        """
+        if now < self._due and verdict == self._verdict:
+            self._left_out += 1
+            return None
+        # From when it was due, so that lines come as often as asked for although chunks come when
+        # they come; but a line that is early, by its verdict, or very late begins a new period.
+        late = now - self._due
+        self._due = (self._due if 0 <= late < self._period / 2 else now) + self._period
+        self._verdict = verdict
+        left_out, self._left_out = self._left_out, 0
+        return left_out
 
 
 @dataclass(frozen=True, slots=True)

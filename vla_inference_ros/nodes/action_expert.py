@@ -23,14 +23,18 @@ from vla_inference_ros.model.interface import (
     ActionModel,
 )
 from vla_inference_ros.model.load import load_action_model
-from vla_inference_ros.msg import ActionChunk
+from vla_inference_ros.msg import ActionChunk, Signals
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
 from vla_inference_ros.nodes.chunk import Draft, draft_chunk, put_steps
+from vla_inference_ros.nodes.console import Console
+from vla_inference_ros.nodes.debug_lines import chunk_line
 from vla_inference_ros.nodes.expert_inputs import ExpertInputs
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.signals import signals_of
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
 
 _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
@@ -101,7 +105,7 @@ class ActionExpertConfig(ThreadConfig):
 
 
 class ActionExpert(ManagedNode[ActionExpertConfig]):
-    """Publishes ``/vla/actions`` on an absolute schedule.
+    """Publishes ``/vla/actions`` on an absolute schedule, and after each chunk ``/vla/signals``.
 
     The worker's thread reads what has come at each tick, runs the model and publishes; nothing else
     touches the inputs, so that a tick waits for nobody.
@@ -120,9 +124,11 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
         self._inputs = ExpertInputs(self, self._stage, self.config.sensor_fill)
+        self._console, self._debug = Console(self), DebugRecords(self)
         self._chunk_id = 0
         self._last_wait_line = self._last_report = -math.inf
         self._chunks = self.create_publisher(ActionChunk, "/vla/actions", qos.ACTIONS)
+        self._signals = self.create_publisher(Signals, "/vla/signals", qos.SIGNALS)
         period = 1.0 / self.config.action_rate
         self._note_lateness = self._stage.timer("tick jitter", _LATE_TICK)
         self._note_expert = self._stage.timer("expert", period)
@@ -229,10 +235,14 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._chunks.publish(chunk)
         self._inputs.count_use()
         self._stage.accept(draft.stamp)
-        self._note_publishing(time.monotonic() - computed)
+        publishing = time.monotonic() - computed
+        self._note_publishing(publishing)
         self._note_expert(computed - started)
         self._note_features_age(chunk.features_age)
         self._note_window_age(chunk.sensor_age)
+        if self._signals.get_subscription_count():
+            self._signals.publish(signals_of(chunk, draft.features.message, draft.window))
+        self._debug.say(lambda: chunk_line(chunk, late=late, publishing=publishing))
 
     def _judge(self, inputs: Inputs) -> Verdict:
         return judge(inputs, self._budgets, HORIZON, 1.0 / self.config.action_rate)
@@ -254,6 +264,8 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         if now - self._last_report >= REPORT_PERIOD - 0.5 / self.config.action_rate:
             self._last_report = now
             self.publish_reports()
+        else:
+            self.publish_news()
 
     def _say_wait(self, window: WindowSnapshot, hold: str) -> None:
         now = time.monotonic()
@@ -272,7 +284,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
             window=SENSOR_WINDOW,
             min_samples=self.config.min_samples,
         )
-        print(line, flush=True)
+        self._console.say(line)
 
 
 def main() -> int:

@@ -19,9 +19,11 @@ from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
 from vla_inference_ros.msg import FrameInfo
 from vla_inference_ros.nodes import curve_parameters, qos
+from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
 from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
@@ -85,6 +87,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         self._camera = self.add_stream("camera")
         self._note_wire = self._camera.timer("wire to topic", LONG_WAY)
         self._views = {view: self.add_stream(view) for view in self._map.views}
+        self._debug = {view: DebugRecords(self, PACKET_PERIOD) for view in self._map.views}
         self._clock_modes = _clock_modes(self.config.clock_modes, self._map.views)
         self._clocks: dict[str, SenderStamps] = {}  # of each camera's host, by the camera's name
         self._compressed = {
@@ -137,7 +140,20 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             self._info.publish(info)
         self._compressed[view].publish(message)
         self._views[view].accept(frame.timestamp + offset)
-        self._note_wire(time.time() - received)
+        handling = time.time() - received
+        self._note_wire(handling)
+        self._debug[view].say(
+            lambda: packet_line(
+                view,
+                f"a frame of {len(frame.jpeg)} bytes from camera {frame.camera[:60]!r}",
+                newest_time=frame.timestamp,
+                send_time=frame.send_time,
+                receive_time=received,
+                offset=offset,
+                clock=clock,
+                handling=handling,
+            )
+        )
         if view in self._raw:
             self._publish_raw(view, frame, message.header)
 

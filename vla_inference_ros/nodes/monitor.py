@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -10,18 +11,21 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 
 from vla_inference_ros.convert import header, seconds
-from vla_inference_ros.core.console import ActionLine, vl_update_line
-from vla_inference_ros.core.health import State, inference_state
+from vla_inference_ros.core.console import ActionLine, ActionPace, vl_update_line
+from vla_inference_ros.core.health import Condition, State, inference_state
 from vla_inference_ros.core.tally import WarningLimiter
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
-from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.diagnostics import Diagnostics
+from vla_inference_ros.nodes import diagnostics, qos
+from vla_inference_ros.nodes.console import Console
+from vla_inference_ros.nodes.debug_lines import report_line
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.status import Seen, fill_status, status_block
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
 _LOOK_PERIOD = 0.1  # how often the state is judged [s]
+_LEAST_DIAGNOSIS_PERIOD = 0.2  # between two /diagnostics that changes ask for [s]
 _START_TIME = 60.0  # the duration counts from here on even if there is no action chunk [s]
 
 
@@ -34,6 +38,13 @@ class MonitorConfig:
     )
     diagnostics_period: float = parameter(
         1.0, "time between two /diagnostics [s]", minimum=0.1, maximum=3600.0
+    )
+    action_line_period: float = parameter(
+        0.0,
+        "time between two [ACTION] lines [s]; a chunk that is DEGRADED after one that was not, or "
+        "the other way round, has its line at once; 0 for a line of every chunk",
+        minimum=0.0,
+        maximum=3600.0,
     )
     duration: float = parameter(
         0.0,
@@ -50,10 +61,14 @@ class Monitor(VlaNode[MonitorConfig]):
         super().__init__("monitor", MonitorConfig, **node_arguments)
         self._seen = Seen()
         self._limiter = WarningLimiter()
+        self._console = Console(self)
+        self._pace = ActionPace(self.config.action_line_period)
+        self._debug = DebugRecords(self)
         self._chunk_arrival: float | None = None
         self._start = time.monotonic() + _START_TIME
-        self._diagnostics = Diagnostics()
-        self._state: tuple[State, str] = (State.WAIT, "")
+        self._condition = Condition(State.WAIT)
+        self._last_diagnosis = -math.inf
+        self._undiagnosed = False  # what has changed since then
         self._status = self.create_publisher(InferenceStatus, "/vla/status", qos.STATUS)
         self._array = self.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS)
         self.create_subscription(VLFeatures, "/vla/features", self._see_features, qos.FEATURES)
@@ -70,7 +85,7 @@ class Monitor(VlaNode[MonitorConfig]):
         duration = seconds(message.finished) - seconds(message.started)
         self._seen.features = message
         self._seen.vl_time.add(time.monotonic(), duration)
-        print(vl_update_line(message.update_id, duration), flush=True)
+        self._console.say(vl_update_line(message.update_id, duration))
 
     def _see_chunk(self, message: ActionChunk) -> None:
         now = time.monotonic()
@@ -81,18 +96,35 @@ class Monitor(VlaNode[MonitorConfig]):
         self._chunk_arrival = now
         self._seen.chunk = message
         self._seen.action_time.add(now, message.inference_time)
-        line = ActionLine(
-            chunk_id=message.chunk_id,
-            reuse_index=message.vl_reuse_index,
-            reuse_limit=message.vl_reuse_limit,
-            action=message.actions[: message.action_dim],
-            duration=message.inference_time,
-            samples=message.sensor_samples,
-            window=message.sensor_window,
-            reasons=message.reasons,
-        )
-        print(line, flush=True)
+        self._see_seam(message, now)
+        if self._console.is_on:
+            self._say_chunk(message, now)
         self._judge()
+
+    def _say_chunk(self, chunk: ActionChunk, now: float) -> None:
+        left_out = self._pace.see(now, chunk.validity)
+        if left_out is None:
+            return
+        self._console.say(
+            ActionLine(
+                chunk_id=chunk.chunk_id,
+                reuse_index=chunk.vl_reuse_index,
+                reuse_limit=chunk.vl_reuse_limit,
+                action=chunk.actions[: chunk.action_dim],
+                duration=chunk.inference_time,
+                samples=chunk.sensor_samples,
+                window=chunk.sensor_window,
+                reasons=chunk.reasons,
+                left_out=left_out,
+            )
+        )
+
+    def _see_seam(self, chunk: ActionChunk, now: float) -> None:
+        try:
+            self._seen.seams.add(chunk, now)
+        except ValueError as error:
+            if self._limiter.due("chunk"):
+                self.get_logger().warning(f"{error} Its seams are not measured")
 
     def _see_report(self, message: StreamReport) -> None:
         try:
@@ -101,13 +133,14 @@ class Monitor(VlaNode[MonitorConfig]):
             if self._limiter.due("report"):
                 self.get_logger().warning(f"{error}: not used")
             return
+        self._debug.say(lambda: report_line(message))
         if (message.node, message.stream) == ("action_expert", "action_expert"):
             self._judge()
 
     # --- what goes out
 
     def _judge(self) -> None:
-        """Publish the status at once when the state has changed."""
+        """Publish the status at once when the state or the troubles have changed."""
         since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
         state, reason = inference_state(
             since_chunk=since,
@@ -116,10 +149,13 @@ class Monitor(VlaNode[MonitorConfig]):
             waiting_for=self._seen.reports.waiting_for(),
             hold=self._seen.reports.hold(),
         )
-        changed = state is not self._state[0]
-        self._state = (state, reason)
-        if changed:
+        before = self._condition
+        self._condition = Condition(state, reason, self._seen.reports.troubles())
+        if (state, self._condition.troubles) != (before.state, before.troubles):
             self._publish_status()
+            self._undiagnosed = True
+        if self._undiagnosed and time.monotonic() - self._last_diagnosis > _LEAST_DIAGNOSIS_PERIOD:
+            self._diagnose()
         if self.config.duration and time.monotonic() - self._start >= self.config.duration:
             self.get_logger().info(f"duration of {self.config.duration:g} s is over")
             self.finished = True
@@ -128,22 +164,27 @@ class Monitor(VlaNode[MonitorConfig]):
         self._judge()
         status = self._publish_status()
         clock = time.strftime("%H:%M:%S", time.localtime(self.now()))
-        print(status_block(status, clock, self._seen.robot_state is not None), flush=True)
+        self._console.say(status_block(status, clock, self._seen.robot_state is not None))
 
     def _publish_status(self) -> InferenceStatus:
-        state, reason = self._state
         self._seen.robot_state = self._robot_inbox.newest() or self._seen.robot_state
-        status = InferenceStatus(header=header(self.now()), state=int(state), reason=reason)
+        status = InferenceStatus(
+            header=header(self.now()),
+            state=int(self._condition.state),
+            reason=self._condition.reason,
+            troubles=list(self._condition.troubles),
+        )
         fill_status(status, self._seen, time.monotonic())
         self._status.publish(status)
         return status
 
     def _diagnose(self) -> None:
         now = self.now()
+        self._last_diagnosis, self._undiagnosed = time.monotonic(), False
         array = DiagnosticArray(header=header(now))
-        array.status = self._diagnostics.statuses(
+        array.status = diagnostics.statuses(
             self._seen.reports,
-            *self._state,
+            self._condition,
             vl_time=self._seen.vl_time.summary(time.monotonic()),
             action_time=self._seen.action_time.summary(time.monotonic()),
             now=now,

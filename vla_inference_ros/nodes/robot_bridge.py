@@ -16,9 +16,11 @@ from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.wire import ROBOT_PORT, ROBOT_TOPIC, RobotPacket, WireError
 from vla_inference_ros.msg import RobotState
 from vla_inference_ros.nodes import curve_parameters, qos
+from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
 from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
@@ -56,6 +58,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         self._robot = self.add_stream("robot")
         self._stamps = SenderStamps(self._robot, self.config.clock_mode, "the robot's host")
         self._note_wire = self._robot.timer("wire to topic", LONG_WAY)
+        self._debug = DebugRecords(self, PACKET_PERIOD)
         self._joints = self.create_publisher(JointState, "/joint_states", qos.ROBOT)
         self._pose = self.create_publisher(PoseStamped, "/robot/pose", qos.ROBOT)
         self._state = self.create_publisher(RobotState, "/robot/state", qos.ROBOT)
@@ -94,7 +97,20 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         if self._pose.get_subscription_count():
             self._pose.publish(convert.pose(state))
         self._robot.accept(packet.origin_time + offset)
-        self._note_wire(time.time() - received)
+        handling = time.time() - received
+        self._note_wire(handling)
+        self._debug.say(
+            lambda: packet_line(
+                "robot",
+                "a packet",
+                newest_time=packet.origin_time,
+                send_time=packet.send_time,
+                receive_time=received,
+                offset=offset,
+                clock=clock,
+                handling=handling,
+            )
+        )
 
 
 def main() -> int:

@@ -14,9 +14,11 @@ from vla_inference_ros.core.udp import Datagram, UdpReceiver
 from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram, WireError
 from vla_inference_ros.msg import SensorBatch
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
 from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 
 _TIMEOUT = 0.1  # how often the socket thread looks whether it should stop [s]
@@ -54,6 +56,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         self._sensor = self.add_stream("sensor")
         self._stamps = SenderStamps(self._sensor, config.clock_mode, "the sensor's host")
         self._note_wire = self._sensor.timer("wire to topic", LONG_WAY)
+        self._debug = DebugRecords(self, PACKET_PERIOD)
         self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
         try:
             self._socket = UdpReceiver(
@@ -112,7 +115,20 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         batch.clock_uncertainty = clock.uncertainty
         self._batches.publish(batch)
         self._sensor.accept(newest + offset, len(samples.times))
-        self._note_wire(time.time() - datagram.receive_time)
+        handling = time.time() - datagram.receive_time
+        self._note_wire(handling)
+        self._debug.say(
+            lambda: packet_line(
+                "sensor",
+                f"{len(samples.times)} samples from {datagram.source}",
+                newest_time=newest,
+                send_time=float(samples.send_times[-1]),
+                receive_time=datagram.receive_time,
+                offset=offset,
+                clock=clock,
+                handling=handling,
+            )
+        )
 
 
 def main() -> int:

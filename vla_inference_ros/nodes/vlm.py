@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from vla_inference_ros.model.picture import HEIGHT, WIDTH
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
+from vla_inference_ros.nodes.debug_lines import update_line
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
+from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.view_input import ViewInput
 from vla_inference_ros.nodes.vla_node import run
 
@@ -107,6 +110,7 @@ class Vlm(ManagedNode[VlmConfig]):
         self._model: FeatureModel | None = None
         self._on_cpu = False
         self._instruction = config.instruction
+        self._debug = DebugRecords(self)
         self._update_id = 0
         self._stage = self.add_stream("vlm")
         self._note_update = self._stage.timer("vlm", config.vl_reuse / config.action_rate)
@@ -204,8 +208,9 @@ class Vlm(ManagedNode[VlmConfig]):
                 self._views[error.view].drop(error)
 
     def _update(self, model: FeatureModel) -> None:
-        started = self.now()
+        started, begun = self.now(), time.monotonic()
         views = [view for view in (view.newest() for view in self._views.values()) if view]
+        reading = time.monotonic() - begun
         hold, reasons = self._grade(views, started)
         self._say_hold(hold)
         if hold:
@@ -216,24 +221,25 @@ class Vlm(ManagedNode[VlmConfig]):
         finished = self.now()
         self._update_id += 1
         oldest = min(view.stamp for view in views)
-        self._features.publish(
-            VLFeatures(
-                header=header(oldest),
-                update_id=self._update_id,
-                instruction=instruction,
-                model_id=model.model_id,
-                views=[view.name for view in views],
-                view_stamps=[time_message(view.stamp) for view in views],
-                reasons=reasons,
-                started=time_message(started),
-                finished=time_message(finished),
-                shape=list(features.shape),
-                data=array("f", features.tobytes()),
-            )
+        message = VLFeatures(
+            header=header(oldest),
+            update_id=self._update_id,
+            instruction=instruction,
+            model_id=model.model_id,
+            views=[view.name for view in views],
+            view_stamps=[time_message(view.stamp) for view in views],
+            reasons=reasons,
+            started=time_message(started),
+            finished=time_message(finished),
+            shape=list(features.shape),
+            data=array("f", features.tobytes()),
         )
+        self._features.publish(message)
         self._stage.accept(oldest)
         self._note_update(finished - started)
-        self._note_decoding(model.decode_time)
+        decoding = model.decode_time
+        self._note_decoding(decoding)
+        self._debug.say(lambda: update_line(message, reading=reading, decoding=decoding))
 
     def _grade(self, views: Sequence[View], now: float) -> tuple[str, list[str]]:
         """(why there must be no update with these views or '', reservations about one)."""

@@ -20,6 +20,7 @@ from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.model.interface import VIEWS, FrameError, View
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, StreamReport
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.console import is_console_line
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.status import Reports
 from vla_inference_ros.nodes.vla_node import VlaNode
@@ -64,7 +65,8 @@ class WatchedTopics:
         for chunk in self._chunks.take():
             if fits(chunk):
                 self._board.post_chunk(board_chunk(chunk))
-        lines = [log_line(message) for message in self._log.take()]
+        # The console lines would push out all others, and the page shows what they say by itself.
+        lines = [log_line(message) for message in self._log.take() if not is_console_line(message)]
         for line in sorted(lines, key=lambda line: line.stamp):  # those from before come by node
             self._board.post_line(line)
         for report in self._report_inbox.take():

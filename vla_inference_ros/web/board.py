@@ -15,12 +15,14 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 SPAN = 60.0  # of the plots [s]
 _CLOSEST = 0.04  # chunks are so far apart at least where they are plotted [s]
 _MOST_POINTS = math.ceil(SPAN / _CLOSEST)
-_MOST_LINES = 200  # of the log
+_MOST_LINES = 200  # of the log: of warnings and worse, and of all else
+_WARNING = 30  # the level of one
 _LONGEST_LINE = 600  # characters of it
 
 
@@ -77,7 +79,7 @@ class Board:
         self._chunk: Chunk | None = None
         self._steps = _Past(_MOST_POINTS)
         self._force = _Past(_MOST_POINTS)
-        self._log = _Past(_MOST_LINES)
+        self._warnings, self._lines = _Past(_MOST_LINES), _Past(_MOST_LINES)
         self._pictures: dict[str, tuple[int, dict[str, Any]]] = {}
 
     # --- what is posted
@@ -124,7 +126,9 @@ class Board:
             text = line.text
             if len(text) > _LONGEST_LINE:
                 text = f"{text[:_LONGEST_LINE]} … ({len(text)} characters)"
-            self._log.add(self._next(), line.stamp, {**asdict(line), "text": text})
+            # Apart, so that warnings stay when much else is said.
+            past = self._warnings if line.level >= _WARNING else self._lines
+            past.add(self._next(), line.stamp, {**asdict(line), "text": text})
 
     def post_picture(self, view: str, stamp: float, jpeg: bytes) -> None:
         """A view's small picture."""
@@ -164,7 +168,7 @@ class Board:
                 "chunk": asdict(self._chunk) if self._chunk else None,
                 "steps": self._steps.after(place),
                 "force": self._force.after(place),
-                "log": self._log.after(place),
+                "log": self._log_after(place),
                 "pictures": {
                     view: picture for view, (at, picture) in self._pictures.items() if at > place
                 },
@@ -172,6 +176,10 @@ class Board:
             place = self._sequence
         text = json.dumps(_finite(content), allow_nan=False, separators=(",", ":"))
         return text.encode(), place
+
+    def _log_after(self, place: int) -> list[dict[str, Any]]:
+        both = [*self._warnings.numbered_after(place), *self._lines.numbered_after(place)]
+        return [line for _, line in sorted(both, key=itemgetter(0))]
 
     def _next(self) -> int:
         self._sequence += 1
@@ -202,11 +210,15 @@ class _Past:
 
     def after(self, number: int) -> list[dict[str, Any]]:
         """The items with a higher number."""
+        return [item for _, item in self.numbered_after(number)]
+
+    def numbered_after(self, number: int) -> list[tuple[int, dict[str, Any]]]:
+        """Likewise, each with its number."""
         found = []
         for at, _, item in reversed(self._items):
             if at <= number:
                 break
-            found.append(item)
+            found.append((at, item))
         return found[::-1]
 
     def clear(self) -> None:
