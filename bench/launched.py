@@ -84,8 +84,8 @@ class Launch:
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time of the launcher and of each node so far."""
-        own = {"vla-launch": _cpu_seconds(self._process.pid)}
-        return own | {name: _cpu_seconds(pid) for name, pid in self._nodes()}
+        own = {"vla-launch": cpu_seconds_of(self._process.pid)}
+        return own | {name: cpu_seconds_of(pid) for name, pid in self._nodes()}
 
     def _nodes(self) -> list[tuple[str, str]]:
         return re.findall(r"started (\S+)-\d+, process (\d+)", self.text())
@@ -100,7 +100,8 @@ class Launch:
         return self._process.wait(timeout=20)
 
 
-def _cpu_seconds(pid: int | str) -> float:
+def cpu_seconds_of(pid: int | str) -> float:
+    """CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

@@ -19,46 +19,32 @@ from typing import Any
 
 import load
 import numpy as np
-from launched import Launch, Processes, free_ports
+from full_rate import jitter_of, started
 from losses import lost_items
 from report import Row, show
 
-_WARM_UP = 5.0  # after the first action, before the measurement [s]
 _MEMORY_SETTLES = 60.0  # when all buffers and statistics have their full length [s]
 _MEMORY_LIMIT = 5.0  # that a node may grow by afterwards [MB]
-_DRAIN = 1.0  # for what is on its way when the senders stop [s]
 # What a stamp by our clock may differ by from its sender's time, which is the same clock's [s].
 _CLOSE = {"frames": 4e-3, "robot packets": 4e-3, "samples": 2e-6}
 
 
 def measure(seconds: float, busy: bool, log: Path) -> list[Row]:
     """One run of ``seconds`` after the warm-up; the nodes' output goes to ``log``."""
-    ports = free_ports()
-    with Processes() as senders, Processes() as listeners, log.open("wb") as output:
-        listeners.start(load.listen_to_streams)
-        listeners.start(load.listen_to_actions)
-        listeners.start(load.ordinary_loop)
-        listeners.start(load.realtime_loop)
-        if busy:
-            listeners.start(load.busy_core)
-        launch = Launch(ports, output)
-        senders.start(load.send_cameras, ports["camera_port"])
-        senders.start(load.send_robot, ports["robot_port"])
-        senders.start(load.send_sensor, ports["sensor_port"])
-        launch.wait_for_action()
-        time.sleep(_WARM_UP)
+    bodies = [load.listen_to_streams, load.listen_to_actions, load.ordinary_loop]
+    bodies += [load.realtime_loop, *([load.busy_core] if busy else [])]
+    with started({}, log, *((body,) for body in bodies)) as running:
+        launch = running.launch
         began, began_unix, cpu = time.monotonic(), time.time(), launch.cpu_seconds()
         time.sleep(min(seconds, _MEMORY_SETTLES))
         memory = launch.memory()
         time.sleep(max(0.0, seconds - _MEMORY_SETTLES))
         ended, cpu_end, memory_end = time.monotonic(), launch.cpu_seconds(), launch.memory()
-        senders.stop()
-        time.sleep(_DRAIN)
-        status = launch.stop()
-        listeners.stop()
+        status = running.stop()
+    heard = running.listeners.reports
     rows = [
-        *_timing(listeners.reports, began, ended, busy),
-        *lost_items(senders.reports, listeners.reports["streams received"], began_unix, _CLOSE),
+        *_timing(heard, began, ended, busy),
+        *lost_items(running.senders.reports, heard["streams received"], began_unix, _CLOSE),
     ]
     by_node = {name: (cpu_end[name] - cpu[name]) / (ended - began) for name in cpu}
     cores = sum(by_node.values())
@@ -132,12 +118,6 @@ def _noise(
         return [Row(name, "not allowed here")]
     noise = jitter_of(ticks[(ticks >= began) & (ticks <= ended)])[99]
     return [Row(name, f"{noise:.3f} (ratio {jitter / noise:.1f})")]
-
-
-def jitter_of(times: Any) -> dict[int, float]:
-    """Percentiles of |period - nominal| [ms]; 100 is the largest."""
-    deviation = np.abs(np.diff(times) - load.ACTION_PERIOD) * 1e3
-    return {q: float(np.percentile(deviation, q)) for q in (50, 99, 100)}
 
 
 def main() -> int:

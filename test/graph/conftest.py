@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
 import rclpy
-from harness import Listener
+from harness import Listener, free_port
+from live_page import Page, live_page
+from live_view import BROWSER
 from shared_memory import remove_leftovers
 
 
@@ -17,3 +20,15 @@ def listener() -> Iterator[Listener]:
     yield listener
     listener.close()
     rclpy.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    assert BROWSER is not None
+    with live_page(BROWSER, tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port(socket.SOCK_STREAM)

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import math
 import socket
 import time
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from browser import browser
-from harness import LATCHED, Listener, NodeProcess, failed_start, free_port, running
-from live_page import Page, live_page
+from harness import LATCHED, Listener, failed_start, running
+from live_page import Page
+from live_view import ANY_AGE, NOW, chunk, needs_browser, opened, say
 from rcl_interfaces.msg import Log
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
-from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, StreamReport
-from vla_inference_ros.nodes import qos
+from vla_inference_ros.msg import InferenceStatus, SensorBatch, StreamReport
 
-COMMAND = browser()
-# A page can only be seen by one; CI installs Chromium.
-needs_browser = pytest.mark.skipif(COMMAND is None, reason="there is no browser")
-NOW = 1.7e9  # [Unix s]
-ANY_AGE = 3600.0  # the statuses of most tests are not sent again [s]
 # How many pixels of a canvas have a colour of the page. Reads a copy: drawing goes on undisturbed.
 INK = """(selector, name) => {
   const canvas = document.querySelector(selector);
@@ -46,67 +38,6 @@ INK = """(selector, name) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    assert COMMAND is not None
-    with live_page(COMMAND, tmp_path_factory.mktemp("profile", numbered=False)) as page:
-        yield page
-
-
-@pytest.fixture
-def port() -> int:
-    return free_port(socket.SOCK_STREAM)
-
-
-def opened(page: Page, node: NodeProcess, port: int) -> None:
-    node.wait_until_said("the live view is at")
-    page.open("about:blank")
-    page.wait("location.href === 'about:blank'")
-    page.complaints.clear()  # the page of the node before has lost its connection
-    page.open(f"http://127.0.0.1:{port}/")
-
-
-def status(**fields: Any) -> InferenceStatus:
-    given = {
-        "state": InferenceStatus.OK,
-        "vl_rate": 2.5,
-        "action_rate": 10.0,
-        "features_age": 0.375,
-        "view3_received": 3000,
-        "view3_age": 0.0625,
-        "robot_received": 7,
-        "joint_1": math.radians(45.0),
-        "position_x": 0.125,
-        "sensor_fill": 60,
-        "sensor_window": 65,
-        "vl_time_p50": 0.381,
-        "vl_time_p95": 0.392,
-        "vl_time_p99": 0.5,
-        "vl_time_misses": 3,
-        "tick_jitter_p99": 0.00025,
-        "rejected": 4,
-        **fields,
-    }
-    return InferenceStatus(header=header(NOW), **given)
-
-
-def chunk(number: int, first: float = 0.5, **fields: Any) -> ActionChunk:
-    actions = [first + step + dimension / 8 for step in range(8) for dimension in range(7)]
-    return ActionChunk(
-        header=header(time.time()),
-        chunk_id=number,
-        step_dt=0.1,
-        horizon=8,
-        action_dim=7,
-        action_names=list(ACTION_NAMES),
-        actions=array("f", actions),
-        vl_reuse_index=2,
-        vl_reuse_limit=4,
-        valid_steps=8,
-        **fields,
-    )
-
-
 def picture(stamp: float, colour: tuple[int, int, int]) -> CompressedImage:
     pixels = np.full((720, 1280, 3), colour, np.uint8)
     data = array("B", cv2.imencode(".jpg", pixels)[1].tobytes())
@@ -115,10 +46,6 @@ def picture(stamp: float, colour: tuple[int, int, int]) -> CompressedImage:
 
 def topic(view: str) -> str:
     return f"/camera/{view.lower()}/image_raw/compressed"
-
-
-def say(listener: Listener, **fields: Any) -> None:
-    listener.deliver(status(**fields), "/vla/status", qos.STATUS)
 
 
 @needs_browser

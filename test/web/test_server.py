@@ -21,7 +21,8 @@ from vla_inference_ros.web.server import MOST_BROWSERS, PageServer
 TOKEN = "0123456789abcdef"
 TIMEOUT = 20.0  # [s]
 PERIOD = 0.05  # of the news [s]
-PATHS = ("/", "/view.js", "/plots.js", "/style.css", "/events", "/health")
+SCRIPTS = ("/view.js", "/elements.js", "/plots.js", "/troubles.js")
+PATHS = ("/", *SCRIPTS, "/style.css", "/events", "/health")
 
 
 def free_port() -> int:
@@ -98,7 +99,9 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(served: Served) 
     for path, kind, part in (
         ("/", "text/html", b'<script type="module" src="view.js">'),
         ("/view.js", "text/javascript", b"EventSource"),
+        ("/elements.js", "text/javascript", b"export function put"),
         ("/plots.js", "text/javascript", b"export function drawAction"),
+        ("/troubles.js", "text/javascript", b"export function showTroubles"),
         ("/style.css", "text/css", b"#verdict"),
     ):
         with served.request(path) as response:

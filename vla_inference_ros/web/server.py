@@ -36,8 +36,10 @@ _COOKIE_LIFE = 30  # of the token in a browser [days]
 
 _PAGE = {
     "": ("index.html", "text/html; charset=utf-8"),
-    "view.js": ("view.js", "text/javascript; charset=utf-8"),
-    "plots.js": ("plots.js", "text/javascript; charset=utf-8"),
+    **{
+        script: (script, "text/javascript; charset=utf-8")
+        for script in ("view.js", "elements.js", "plots.js", "troubles.js")
+    },
     "style.css": ("style.css", "text/css; charset=utf-8"),
 }
 _HEADERS = {

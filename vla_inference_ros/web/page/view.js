@@ -1,13 +1,18 @@
 // Fills the page with the server's news. All text from the robot goes in as text, never as markup.
 
+import {
+  $, age, degrees, hertz, make, mm, ms, number, put, row, short, valued,
+} from "./elements.js";
 import {drawAction, drawForce} from "./plots.js";
+import {showTroubles} from "./troubles.js";
 
 const QUIET = 3000; // without news for so long, the connection is taken for lost [ms]
 const RETRY = 1500; // between two tries to get it back [ms]
 const STALE = 1; // an input's newest item may be so old [s]
 const STALE_PICTURE = 2; // nor may a picture be shown for longer than this [s]
 const FILL_WARNING = 30; // samples in the window
-const MOST_LINES = 200;
+const MOST_LINES = 200; // of warnings and worse, and of all else
+const WARNINGS = ".WARN, .ERROR, .FATAL";
 const STATES = ["WAIT", "OK", "DEGRADED", "HOLD"];
 const LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "FATAL"};
 const VIEWS = ["View1", "View2", "View3", "View4", "View5"];
@@ -17,10 +22,12 @@ const STAGES = [
   ["features_age", "age of the features"], ["window_age", "age of the sensor window"],
   ["action_time", "action expert"], ["tick_jitter", "tick jitter"], ["publish", "publishing"],
 ];
-const TILES = [
-  ["action_rate", "action chunks"], ["vl_rate", "VLM updates"], ["reuse", "use of the features"],
-  ["features_age", "age of the features"], ["missed", "ticks missed, skipped"],
-  ["rejected", "bad inputs refused"],
+// As the status names the actions, in their order.
+const SEAMS = ["joint_1", "joint_2", "joint_3", "joint_4", "joint_5", "joint_6", "gripper"];
+const TILES = [ // with the stream whose troubles are a tile's own
+  ["action_rate", "action chunks", "action_expert"], ["vl_rate", "VLM updates", "vlm"],
+  ["reuse", "use of the features"], ["features_age", "age of the features"],
+  ["missed", "ticks missed, skipped"], ["rejected", "bad inputs refused"],
 ];
 
 const all = {steps: [], force: [], pictures: {}};
@@ -29,36 +36,6 @@ let arrival = 0; // when it came [ms]
 let source = null;
 let lost = ""; // why there is no connection
 
-const $ = selector => document.querySelector(selector);
-
-function make(tag, parent, properties = {}) {
-  const element = Object.assign(document.createElement(tag), properties);
-  parent.append(element);
-  return element;
-}
-
-function valued(tag, parent, name, className = "") {
-  const element = make(tag, parent, {className, textContent: "–"});
-  element.dataset.value = name;
-  return element;
-}
-
-// Writes only what has changed, so that a selection or a screen reader is not disturbed.
-function put(name, text, className) {
-  const element = $(`[data-value="${name}"]`);
-  if (element.textContent !== text) element.textContent = text;
-  if (className !== undefined && element.className !== className) element.className = className;
-}
-
-// --- units: SI comes in
-
-const number = (value, digits = 1) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
-const hertz = value => (Number.isFinite(value) ? `${number(value)} Hz` : "–");
-const age = value => (!(value >= 0) ? "–" : `${number(value, value < 10 ? 2 : 0)} s`);
-const ms = value => number(value * 1e3, value < 0.01 ? 2 : value < 0.1 ? 1 : 0);
-const degrees = value => `${number(value * 180 / Math.PI)}°`;
-const mm = value => `${number(value * 1e3)}`;
-
 const since = () => (performance.now() - arrival) / 1e3;
 
 // --- the page's parts
@@ -66,33 +43,34 @@ const since = () => (performance.now() - arrival) / 1e3;
 function build() {
   for (const view of VIEWS) {
     const figure = make("figure", $("#views"), {id: view});
+    figure.dataset.stream = view;
     make("img", figure, {alt: view});
-    valued("p", figure, `${view} picture`, "none");
+    const notes = make("div", figure);
+    make("p", notes, {className: "told"});
+    valued("p", notes, `${view} picture`);
     const caption = make("figcaption", figure);
     make("b", caption, {textContent: view});
     valued("span", caption, `${view} shown`);
   }
-  for (const [name, label] of TILES) {
+  for (const [name, label, stream] of TILES) {
     const tile = make("div", $("#numbers"));
+    if (stream) tile.dataset.stream = stream;
     valued("b", tile, name);
     make("span", tile, {textContent: label});
   }
-  const columns = ["rate", "age", "received", "refused"];
-  for (const view of VIEWS) row("#inputs", view, view, columns);
-  row("#inputs", "camera", "all cameras", columns);
-  row("#inputs", "robot", "robot", columns);
-  row("#inputs", "sensor", "sensor", columns);
+  const inputs = VIEWS.map(view => [view, view]);
+  inputs.push(["camera", "all cameras"], ["robot", "robot"], ["sensor", "sensor"]);
+  for (const [name, label] of inputs) {
+    const line = row("#inputs", name, label, ["rate", "age", "received", "refused"]);
+    line.dataset.stream = name;
+  }
   for (const [name, label] of STAGES) row("#stages", name, label, ["p50", "p95", "p99", "misses"]);
-}
-
-function row(table, name, label, columns) {
-  const line = make("tr", $(`${table} tbody`));
-  make("th", line, {textContent: label, scope: "row"});
-  for (const column of columns) valued("td", line, `${name} ${column}`);
+  for (const name of SEAMS) row("#seams", `seam ${name}`, name, ["jump", "jerk"]);
 }
 
 function showVerdict() {
   let [word, reason] = ["…", "waiting for the first news"];
+  let troubles = []; // known only from a status of now
   const status = news?.status;
   const statusAge = status ? status.age + since() : 0;
   if (lost) {
@@ -104,9 +82,11 @@ function showVerdict() {
   } else if (status?.values) {
     word = STATES[status.values.state] ?? `STATE ${status.values.state}`;
     reason = status.values.reason || "action chunks from complete and recent data";
+    troubles = status.values.troubles;
   }
   put("state", word);
   put("reason", reason);
+  showTroubles(troubles);
   $("#verdict").dataset.state = word;
   document.title = `${word} · VLA inference`;
   document.body.classList.toggle("stale", word.startsWith("NO "));
@@ -170,6 +150,21 @@ function showChunk(chunk) {
   chunk.steps[0].forEach((value, index) => put(`action ${index}`, number(value, 4)));
 }
 
+// How far the chunks are from those before them. All 0: there has been no seam.
+function showSeams(values, names) {
+  if (!values) return;
+  const jumps = SEAMS.map(name => values[`seam_jump_${name}`]);
+  const jerks = SEAMS.map(name => values[`seam_jerk_${name}`]);
+  const none = [...jumps, ...jerks].every(value => !value);
+  $("#seams").querySelectorAll("tbody tr").forEach((line, index) => {
+    const name = names[index] ?? "";
+    line.hidden = index >= names.length;
+    if (line.cells[0].textContent !== name) line.cells[0].textContent = name;
+    put(`seam ${SEAMS[index]} jump`, none ? "–" : short(jumps[index]));
+    put(`seam ${SEAMS[index]} jerk`, none ? "–" : short(jerks[index]));
+  });
+}
+
 function showPictures() {
   for (const view of VIEWS) {
     const picture = all.pictures[view];
@@ -178,6 +173,7 @@ function showPictures() {
     if (!picture) {
       put(`${view} picture`, "no picture yet");
       put(`${view} shown`, "");
+      figure.classList.remove("stale");
       image.removeAttribute("src");
       continue;
     }
@@ -225,7 +221,9 @@ function addLines(lines) {
     return item;
   });
   list.prepend(...fresh.reverse());
-  while (list.childElementCount > MOST_LINES) list.lastElementChild.remove();
+  for (const kind of [`:is(${WARNINGS})`, `:not(${WARNINGS})`]) {
+    for (const old of [...list.querySelectorAll(`li${kind}`)].slice(MOST_LINES)) old.remove();
+  }
 }
 
 // --- the connection
@@ -246,6 +244,7 @@ function take(event) {
   addLines(news.log);
   showStatus(news.status.values, news.inputs);
   showChunk(news.chunk);
+  showSeams(news.status.values, news.chunk?.names ?? SEAMS);
   showVerdict();
   showPictures();
   draw();
