@@ -11,6 +11,7 @@ from configs import config_type, limits
 
 from vla_inference_ros import graph, launch_arguments
 from vla_inference_ros.nodes.parameters import specifications
+from vla_inference_ros.nodes.verbosity import CommonConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,12 +52,13 @@ def test_replay_arguments() -> None:
         assert f"`{argument.name}`" in text
 
 
-@pytest.mark.parametrize("node", graph.ALL_NODES)
+@pytest.mark.parametrize("node", ["every node", *graph.ALL_NODES])
 def test_parameters(node: str) -> None:
+    config = CommonConfig if node == "every node" else config_type(node)
     text = PARAMETERS.split(f"\n**{node}**\n")[1].split("\n**")[0]
     assert rows(text) == [
         f"| `{name}` | `{shown(default)}` | {spec.description}{limits(default, spec)} |"
-        for name, (default, spec) in specifications(config_type(node)).items()
+        for name, (default, spec) in specifications(config).items()
     ]
 
 
