@@ -6,6 +6,7 @@ start that failed or a worker that died into one clear line and a non-zero exit 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -196,6 +197,10 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         signal.signal(number, lambda *_: stopping.set())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    # What is there by now stays. To look through it for garbage, which Python does now and then,
+    # takes 30 to 40 ms, in which none of the node's threads goes on.
+    gc.collect()
+    gc.freeze()
     status, looked = 1, 0.0
     try:
         while not (stopping.is_set() or node.finished or node.failure):
