@@ -88,6 +88,11 @@ def test_the_first_status_is_the_verdict(rig: Rig, state: State, level: Level) -
     (status,) = rig.statuses(condition=condition)
     assert (status.level, status.name) == (bytes([level]), "vla")
     assert status.message == str(condition)
+    assert {pair.key: pair.value for pair in status.values} == {
+        "state": state.name,
+        "reason": "because",
+        "trouble 1": "robot: packets come late",
+    }
     assert rig.statuses(condition=Condition(state))[0].message == state.name
 
 

@@ -33,7 +33,9 @@ def statuses(
 ) -> list[DiagnosticStatus]:
     """All statuses at ``now`` [Unix s]; the first is the verdict on the whole inference."""
     verdict = Finding(_STATE_LEVELS[condition.state], str(condition))
-    result = [_status("vla", "vla_inference_ros", verdict, {})]
+    values = {"state": condition.state.name, "reason": condition.reason}
+    values |= {f"trouble {n}": each for n, each in enumerate(condition.troubles, start=1)}
+    result = [_status("vla", "vla_inference_ros", verdict, values)]
     times = {"vlm": vl_time, "action_expert": action_time}
     for report in reports.all():
         age, silent = reports.age(report, now), reports.is_silent(report)
