@@ -61,6 +61,13 @@ def test_each_of_many_losses_is_noticed(sender: Sender) -> None:
     assert sender.rhythm.lost == sender.found[MISSING] == len(lost)
 
 
+def test_a_packet_that_was_taken_late_is_not_missing(sender: Sender) -> None:
+    for number in range(1000):
+        sender.packet(number + (0.7 if number % 100 == 50 else 0.0))
+    assert not sender.found
+    assert sender.rhythm.lost == 0
+
+
 def test_a_sender_that_pauses_has_lost_nothing(sender: Sender) -> None:
     sender.packets(0, 300, without=set(range(200, 260)))
     assert not sender.found
@@ -142,6 +149,13 @@ def test_a_sender_that_stops_is_silent_until_it_sends_again(sender: Sender) -> N
     assert not sender.rhythm.silent(5_000_000 * PERIOD + 0.1)
 
 
+def test_one_whose_packets_tell_nothing_is_not_silent(sender: Sender) -> None:
+    sender.packets(0, 200)
+    sender.rhythm.heard(300 * PERIOD)
+    assert not sender.rhythm.silent(300 * PERIOD + 0.29)
+    assert sender.rhythm.silent(300 * PERIOD + 0.31)
+
+
 def test_one_that_only_repeats_itself_is_silent_as_well(sender: Sender) -> None:
     sender.packets(0, 200)
     for copy in range(100):
@@ -154,12 +168,14 @@ def test_a_slow_sender_is_given_its_time() -> None:
     for number in range(40):  # one packet in half a second
         rhythm.observe(0.5 * number, 0.0, 0.5 * number)
     last = 0.5 * 39
+    assert rhythm.period == 0.5
     assert not rhythm.silent(last + 1.9)
     assert rhythm.silent(last + 2.1)
 
 
 def test_one_that_has_never_sent_or_only_begun_is_not_silent() -> None:
     rhythm = Rhythm()
+    assert rhythm.period == 0.0
     assert not rhythm.silent(1e9)
     rhythm.observe(1.0, 0.0, 1.0)
     assert not rhythm.silent(1e9)

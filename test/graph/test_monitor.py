@@ -108,6 +108,12 @@ def test_a_changed_state_is_told_at_once(listener: Listener) -> None:
         listener.deliver(chunk(2, 0.02, reasons=[reason], validity=1), "/vla/actions")
         listener.spin_until(lambda: statuses[-1].reason == reason)
         assert statuses[-1].state == InferenceStatus.DEGRADED
+        both = [reason, "robot state is 0.12 s old, over 0.1 s"]
+        again = chunk(2, 0.02, reasons=both, validity=1)
+        listener.spin_until(
+            lambda: statuses[-1].reason == "; ".join(both),
+            repeat=lambda: listener.deliver(again, "/vla/actions"),
+        )
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD)
         assert statuses[-1].reason.startswith("no action chunk for ")
         listener.deliver(chunk(3, 0.02), "/vla/actions")

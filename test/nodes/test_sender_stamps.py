@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockReading
+from vla_inference_ros.core.rhythm import LATE_AFTER
 from vla_inference_ros.core.troubles import CLOCK_STEP, LATE, MISSING, REPEATED, SILENT
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
@@ -53,8 +54,13 @@ class Host:
         self.stamps = SenderStamps(self.stream, mode, "the sensor's host")
         self.skew = SKEW
         self._sends_time = sends_time
+        self.period = PERIOD
         self.late = 0.0  # how much longer than usual the network takes [s]
         self._time = time.time()
+
+    def steady_now(self) -> float:
+        """When the last packet came, by this host's monotonic clock."""
+        return self._time - (time.time() - time.monotonic())
 
     def skip(self, packets: int) -> None:
         """So many packets are lost."""
@@ -68,7 +74,7 @@ class Host:
     def send(self, packets: int = 1) -> tuple[float, ClockReading]:
         """(how far the last one's acquisition time is off in this host's clock [s], the clock)."""
         for _ in range(packets):
-            self._time += PERIOD
+            self._time += self.period
             sent = self._time + self.skew
             offset, clock = self.stamps.observe(
                 sent - WAITING, sent if self._sends_time else None, self._time + DELAY + self.late
@@ -186,6 +192,51 @@ def test_packets_out_of_rhythm_are_troubles_counted_and_told() -> None:
     assert "0.25" in late
     assert "2 packet(s) missing between others (2 so far)" in missing
     assert "has the time of one before (1 so far)" in repeated
+
+
+def test_of_two_cameras_of_a_view_each_has_its_own_clock() -> None:
+    host = Host()
+    host.send(CALIBRATION_PACKETS + 10)
+    other = SenderStamps(host.stream, "calibrate", "another host")
+    host.skew += 20.0
+    host.send(10)
+    assert host.report().troubles == [CLOCK_STEP]
+    before = len(host.log.alarms)
+    for number in range(200):
+        now = time.time() + 100.0 + number * PERIOD
+        other.observe(now - WAITING, now, now + DELAY)
+        host.send()
+    assert not [alarm for alarm in host.log.alarms[before:] if "stepped" in alarm]
+
+
+def test_a_trusted_clock_that_is_behind_makes_packets_late_and_says_why() -> None:
+    host = Host("trust")
+    host.skew = -0.05
+    host.send(20)
+    assert host.report().troubles == [LATE]
+    (told,) = host.log.alarms
+    assert "0.050 s after it was sent, by a clock that is trusted" in told
+
+
+def test_a_sender_without_send_times_may_have_waited_for_the_next_item() -> None:
+    for late, troubles in ((0.9, []), (3.0, [LATE])):
+        host = Host(sends_time=False)
+        host.send(CALIBRATION_PACKETS + 10)
+        host.late = PERIOD + late * LATE_AFTER
+        host.send()
+        assert host.report().troubles == troubles
+
+
+def test_a_slow_sender_whose_clock_is_set_back_is_not_silent() -> None:
+    host = Host()
+    host.period = 0.2
+    host.send(CALIBRATION_PACKETS + 10)
+    host.skew -= 2.0
+    rhythm = host.stream.rhythm
+    assert rhythm is not None
+    for _ in range(10):
+        host.send()
+        assert not rhythm.silent(host.steady_now() + 0.19)
 
 
 def test_where_the_way_here_cannot_be_timed_no_packet_is_late() -> None:

@@ -73,6 +73,23 @@ def test_of_a_node_that_has_fallen_silent_only_that_is_told() -> None:
     assert reports.troubles() == tuple(f"{view}: nothing comes" for view in VIEWS)
 
 
+def test_a_node_that_was_only_there_for_a_while_is_forgotten() -> None:
+    gone = [report(node, "robot") for node in ("recorder", "robot_bridge")]
+    for silent_for, nodes in ((10.0, ("recorder", "robot_bridge")), (60.0, ("robot_bridge",))):
+        told = tuple(f"{node} does not report: has it stopped?" for node in nodes)
+        assert reports_of(*gone, silent_for=silent_for).troubles() == told
+
+
+def test_counts_beyond_what_the_status_holds_are_its_most() -> None:
+    most = 2**64 - 1
+    reports = [report("robot_bridge", "robot", clock_mode="trust", clock_steps=2**32 - 1)]
+    reports += [report("sensor_bridge", "sensor", clock_mode="trust", clock_steps=7)]
+    for one in reports:
+        one.rejected = most
+    status = status_of(seen_of(*reports))
+    assert (status.rejected, status.clock_steps) == (most, 2**32 - 1)
+
+
 def test_an_age_is_the_items_when_it_was_reported() -> None:
     # Reports come once a second: by the time of the status the item has long had successors.
     made = report("sensor_bridge", "sensor", at=NOW - 0.9, newest=NOW - 0.902)

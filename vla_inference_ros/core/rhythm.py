@@ -29,7 +29,7 @@ class _Gap:
 
 
 class Rhythm:
-    """Of one sender's stream; for the thread that receives, but ``silent`` may be asked by any.
+    """Of one stream; for the thread that receives, but ``silent`` may be asked by any.
 
     ``lost``, ``overtaken`` and ``repeated`` count packets since the start.
     """
@@ -71,6 +71,15 @@ class Rhythm:
             found[MISSING] = missing
         return found
 
+    @property
+    def period(self) -> float:
+        """The usual time between two packets [s]; 0 before it is known."""
+        return self._period or 0.0
+
+    def heard(self, steady: float) -> None:
+        """A packet has come at ``steady`` [s] whose times tell nothing."""
+        self._came = steady
+
     def forget(self) -> None:
         """The sender's clock was set: its times go on elsewhere."""
         self._times.clear()
@@ -93,8 +102,12 @@ class Rhythm:
         self._unlearnt += 1
         if self._unlearnt >= _LEARNT_FROM:
             self._learn()
-        if self._period is not None and self._even and interval > _GAP * self._period:
+        if self._period is None or not self._even:
+            return
+        if interval > _GAP * self._period:
             self._gaps.append(_Gap(steady, round(interval / self._period) - 1))
+        elif interval < (2.0 - _GAP) * self._period:  # the one before was late, none is missing
+            self._fill_gap()
 
     def _learn(self) -> None:
         self._unlearnt = 0

@@ -168,7 +168,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._inputs.forget()
         self._stage.hold = ""
         schedule = Schedule(1.0 / self.config.action_rate, self.tick_clock())
-        self.reports_itself = True
+        self.reports_itself = schedule.period <= REPORT_PERIOD
         while (due := self._next_tick(schedule, stopping, self._model)) is not None:
             tick, draft = due
             self._note_lateness(tick.late)
@@ -260,6 +260,8 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
 
     def _report_after_tick(self) -> None:
         """Between two ticks, so that reporting never keeps one waiting."""
+        if not self.reports_itself:
+            return
         now = time.monotonic()
         if now - self._last_report >= REPORT_PERIOD - 0.5 / self.config.action_rate:
             self._last_report = now

@@ -25,6 +25,7 @@ from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
 _LOOK_PERIOD = 0.1  # how often the state is judged [s]
+_REASON_PERIOD = 0.5  # between two statuses that only the reason asks for: ages in it run [s]
 _LEAST_DIAGNOSIS_PERIOD = 0.2  # between two /diagnostics that changes ask for [s]
 _START_TIME = 60.0  # the duration counts from here on even if there is no action chunk [s]
 
@@ -67,6 +68,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._chunk_arrival: float | None = None
         self._start = time.monotonic() + _START_TIME
         self._condition = Condition(State.WAIT)
+        self._told, self._told_at = "", -math.inf  # the last status's reason, and when it was
         self._last_diagnosis = -math.inf
         self._undiagnosed = False  # what has changed since then
         self._status = self.create_publisher(InferenceStatus, "/vla/status", qos.STATUS)
@@ -140,7 +142,9 @@ class Monitor(VlaNode[MonitorConfig]):
     # --- what goes out
 
     def _judge(self) -> None:
-        """Publish the status at once when the state or the troubles have changed."""
+        """Publish the status at once when the state or the troubles have changed, and soon when the
+        reason has.
+        """
         since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
         state, reason = inference_state(
             since_chunk=since,
@@ -151,9 +155,10 @@ class Monitor(VlaNode[MonitorConfig]):
         )
         before = self._condition
         self._condition = Condition(state, reason, self._seen.reports.troubles())
-        if (state, self._condition.troubles) != (before.state, before.troubles):
+        changed = (state, self._condition.troubles) != (before.state, before.troubles)
+        self._undiagnosed |= changed
+        if changed or (reason != self._told and time.monotonic() - self._told_at > _REASON_PERIOD):
             self._publish_status()
-            self._undiagnosed = True
         if self._undiagnosed and time.monotonic() - self._last_diagnosis > _LEAST_DIAGNOSIS_PERIOD:
             self._diagnose()
         if self.config.duration and time.monotonic() - self._start >= self.config.duration:
@@ -167,6 +172,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._console.say(status_block(status, clock, self._seen.robot_state is not None))
 
     def _publish_status(self) -> InferenceStatus:
+        self._told, self._told_at = self._condition.reason, time.monotonic()
         self._seen.robot_state = self._robot_inbox.newest() or self._seen.robot_state
         status = InferenceStatus(
             header=header(self.now()),

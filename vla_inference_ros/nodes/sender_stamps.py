@@ -29,7 +29,7 @@ class SenderStamps:
         self._stream = stream
         self._host = host
         self._rhythm = stream.rhythm = stream.rhythm or Rhythm()
-        stream.clock = self._clock.read()
+        self._reading = stream.clock = self._clock.read()
 
     def observe(
         self, newest_time: float, send_time: float | None, receive_time: float
@@ -45,38 +45,57 @@ class SenderStamps:
             receive_time=receive_time,
             steady_time=steady_time,
         )
-        before, clock = self._stream.clock, self._clock.read()
-        self._stream.clock = clock
-        stepped = before is not None and clock.steps > before.steps
+        before, clock = self._reading, self._clock.read()
+        self._reading = self._stream.clock = clock
+        stepped = clock.steps > before.steps
         if observation.notice:
             message = f"clock of {self._host}: {observation.notice}"
-            if before is not None and before.calibrated:
+            if before.calibrated:
                 self._stream.warn("clock step" if stepped else "clock", message)
             else:
                 self._stream.inform("clock learnt", message)
         if stepped:
             self._stream.troubles.see(CLOCK_STEP)
             self._rhythm.forget()
-        elif not self._clock.suspecting:
+        if stepped or self._clock.suspecting:
+            self._rhythm.heard(steady_time)
+        else:
             sent = newest_time if send_time is None else send_time
             delay = receive_time - (sent + observation.offset)
-            known = clock.calibrated and (send_time is not None or clock.lower_bound)
-            self._follow(newest_time, delay if known else None, steady_time)
+            self._follow(newest_time, self._lateness(delay, send_time), steady_time)
         return observation.offset, clock
 
-    def _follow(self, newest_time: float, delay: float | None, steady_time: float) -> None:
+    def _lateness(self, delay: float, send_time: float | None) -> float | None:
+        """How much later than the quickest a packet came [s]; None if that cannot be known.
+
+        Without send times ``delay`` counts from acquisition, and a sender may well have waited for
+        the one after.
+        """
+        if not self._reading.calibrated:
+            return None
+        if send_time is not None:
+            return delay
+        return delay - self._rhythm.period if self._reading.lower_bound else None
+
+    def _follow(self, newest_time: float, late: float | None, steady_time: float) -> None:
         """Tell of what is unusual about when a packet comes."""
         rhythm = self._rhythm
-        found = rhythm.observe(newest_time, delay, steady_time)
+        found = rhythm.observe(newest_time, late, steady_time)
+        slow = (
+            "after it was sent, by a clock that is trusted: is the way slow, or do the clocks "
+            "differ?"
+            if self._reading.mode == "trust"
+            else "later than the quickest: is the network or a machine overloaded?"
+        )
         for what, count in found.items():
             self._stream.trouble(
                 what,
                 {
-                    LATE: f"a packet came {delay or 0.0:.3f} s later than the quickest: is the "
-                    "network or a machine overloaded?",
+                    LATE: f"a packet came {late or 0.0:.3f} s {slow}",
                     MISSING: f"{count} packet(s) missing between others ({rhythm.lost} so far): "
                     "lost on the way, or not sent?",
-                    OVERTAKEN: f"a packet came after a later one ({rhythm.overtaken} so far)",
+                    OVERTAKEN: f"a packet came after a later one ({rhythm.overtaken} so far): by "
+                    "another way, or do two send?",
                     REPEATED: f"a packet has the time of one before ({rhythm.repeated} so far): "
                     "has the sender frozen, or do two send the same?",
                 }[what],

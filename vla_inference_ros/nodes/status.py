@@ -24,7 +24,9 @@ from vla_inference_ros.nodes.chunk_seams import ChunkSeams
 # The nodes without which there is no action.
 _VLM, _EXPERT = ("vlm", "vlm"), ("action_expert", "action_expert")
 _STAGES = (_VLM, _EXPERT)
+_FORGOTTEN_AFTER = 30.0  # a node that infers nothing may have been ended on purpose [s]
 _INFERRING = ("camera_bridge", "robot_bridge", "sensor_bridge", "vlm", "action_expert")
+_MOST_REJECTED, _MOST_STEPS = 2**64 - 1, 2**32 - 1  # that the status can hold
 _PERCENTILES = ("p50", "p95", "p99")
 # Where the status shows which stage of which stream.
 _TIMINGS = {
@@ -94,7 +96,9 @@ class Reports:
         found: dict[str, None] = {}
         for report in self.all():
             if self.is_silent(report):
-                found[f"{report.node} does not report: has it stopped?"] = None
+                silence = self.silence(report.node, report.stream)
+                if report.node in _INFERRING or silence <= _FORGOTTEN_AFTER:
+                    found[f"{report.node} does not report: has it stopped?"] = None
             else:
                 whose = report.stream
                 if report.node not in _INFERRING:  # what a recorder calls "robot" is its own
@@ -175,7 +179,8 @@ def fill_status(status: InferenceStatus, seen: Seen, steady_now: float) -> None:
     _fill_stages(status, reports)
     _fill_clocks(status, reports)
     late = status.vl_skipped_ticks + status.action_missed_ticks  # counted as trouble, but no input
-    status.rejected = max(0, sum(report.rejected for report in reports.all()) - late)
+    rejected = sum(report.rejected for report in reports.all()) - late
+    status.rejected = min(max(0, rejected), _MOST_REJECTED)
 
 
 def status_block(status: InferenceStatus, clock: str, robot_seen: bool) -> StatusBlock:
@@ -224,7 +229,7 @@ def _fill_clocks(status: InferenceStatus, reports: Reports) -> None:
         setattr(status, f"{prefix}_clock_drift", report.clock_drift)
         known = report.clock_mode != ""
         setattr(status, f"{prefix}_clock_uncertainty", report.clock_uncertainty if known else -1.0)
-        status.clock_steps += report.clock_steps
+        status.clock_steps = min(status.clock_steps + report.clock_steps, _MOST_STEPS)
 
 
 def _fill_times(

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from typing import Any, Generic
 
 import rclpy
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
@@ -79,7 +81,8 @@ class VlaNode(Node, Generic[Config]):
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
         self.reports_itself = False  # a worker that reports between its ticks, undisturbed
-        self.create_timer(REPORT_PERIOD, self._report)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a replay's time may crawl or stand still
+        self.create_timer(REPORT_PERIOD, self._report, clock=steady)
 
     def add_stream(self, name: str) -> Stream:
         """A stream that is reported every second."""

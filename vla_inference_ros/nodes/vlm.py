@@ -206,6 +206,8 @@ class Vlm(ManagedNode[VlmConfig]):
                 self._update(self._model)
             except FrameError as error:
                 self._views[error.view].drop(error)
+        for view in self._views.values():
+            view.forget()  # and with it what was wrong
 
     def _update(self, model: FeatureModel) -> None:
         started, begun = self.now(), time.monotonic()
