@@ -89,6 +89,7 @@ def test_what_other_packages_publish_is_in_no_group() -> None:
 
 def test_the_aggregator_knows_all_that_is_configured() -> None:
     known = {"type", "path", "regex", "startswith", "expected", "remove_prefix", "discard_stale"}
+    known |= {"num_items"}
     for analyzer in ANALYZERS.values():
         assert set(analyzer) <= known
         assert analyzer["type"] == "diagnostic_aggregator/GenericAnalyzer"

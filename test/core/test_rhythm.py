@@ -156,11 +156,12 @@ def test_one_whose_packets_tell_nothing_is_not_silent(sender: Sender) -> None:
     assert sender.rhythm.silent(300 * PERIOD + 0.31)
 
 
-def test_one_that_only_repeats_itself_is_silent_as_well(sender: Sender) -> None:
+def test_one_that_only_repeats_itself_is_not_silent(sender: Sender) -> None:
     sender.packets(0, 200)
     for copy in range(100):
         sender.packet(199, arrives=200 + copy)
-    assert sender.rhythm.silent(300 * PERIOD)
+    assert not sender.rhythm.silent(300 * PERIOD)
+    assert sender.rhythm.silent(330 * PERIOD)
 
 
 def test_a_slow_sender_is_given_its_time() -> None:

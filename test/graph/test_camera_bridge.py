@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from harness import Listener, NodeProcess, failed_start, free_port, problems, ru
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import seconds
+from vla_inference_ros.msg import StreamReport
 
 Images = dict[str, list[CompressedImage]]
 
@@ -169,6 +171,10 @@ def test_cameras_that_are_no_view_are_counted_and_not_published(
         assert 1 <= len(bridge.said(f"camera {name!r} is no view")) <= 2
 
 
+def _has_rejected(count: int, report: StreamReport) -> bool:
+    return bool(report.rejected == count)
+
+
 def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
     bridge: NodeProcess,
     rig: Rig,
@@ -213,11 +219,19 @@ def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
             for _ in range(20):
                 rig.socket.send_multipart(parts)
             arrival(listener, images, "View1", rig.send("zed_41182735_left", good))
-    expected = {kind: 20 * len(messages) for kind, messages in bad.items()}
-    report = listener.report(
-        "camera_bridge", "camera", lambda report: report.rejected == sum(expected.values())
-    )
-    assert problems(report) == expected
+    named = {
+        kind: 20 * count
+        for kind, messages in bad.items()
+        if (count := sum(b'"oak"' in parts[0] and len(parts) == 2 for parts in messages))
+    }
+    of_no_view = {kind: 20 * len(messages) - named.get(kind, 0) for kind, messages in bad.items()}
+    assert named["bad JSON"] == 80
+    for stream, counts in (("camera", of_no_view), ("View5", named)):
+        expected = {kind: count for kind, count in counts.items() if count}
+        report = listener.report(
+            "camera_bridge", stream, partial(_has_rejected, sum(expected.values()))
+        )
+        assert problems(report) == expected
     for view in VIEWS:
         sent = sum(map(len, bad.values())) if view == "View1" else 0
         assert listener.report("camera_bridge", view).accepted == before[view] + sent

@@ -320,7 +320,7 @@ def test_diagnostics_tell_of_every_stream(
     assert [each.name for each in arrays[-1].status] == names
     assert status("vla").message.startswith("HOLD: no action chunk for ")
     values = {each.key: each.value for each in status("vla: sensor_bridge: sensor").values}
-    assert values["accepted"] == "65000"
+    assert values["accepted [samples]"] == "65000"
     assert values["clock offset [s]"] == "-3.250000"
     values = {each.key: each.value for each in status("vla: camera_bridge: camera").values}
     assert (values["ignored"], values["problem: bad JPEG"]) == ("7", "2")

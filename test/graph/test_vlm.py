@@ -54,7 +54,7 @@ def test_updates_follow_simulated_time_and_never_queue(
         listener.report(
             "vlm",
             "vlm",
-            lambda report: seconds(report.header.stamp) < 2000.0,
+            lambda report: 0.0 < seconds(report.header.stamp) < 2000.0,
             repeat=lambda: clock.say(clock.now + PERIOD),
         )
         heard = listener.listen(VLFeatures, "/vla/features")

@@ -87,7 +87,7 @@ def test_the_first_status_is_the_verdict(rig: Rig, state: State, level: Level) -
     condition = Condition(state, "because", ("robot: packets come late",))
     (status,) = rig.statuses(condition=condition)
     assert (status.level, status.name) == (bytes([level]), "vla")
-    assert status.message == str(condition)
+    assert (status.message, status.hardware_id) == (str(condition), "none")
     assert {pair.key: pair.value for pair in status.values} == {
         "state": state.name,
         "reason": "because",
@@ -103,17 +103,16 @@ def test_every_stream_has_its_name_and_values(rig: Rig) -> None:
     _, *statuses = rig.statuses(sensor, unused, expert)
     names = [(status.name, status.hardware_id) for status in statuses]
     assert names == [
-        ("vla: action_expert: action_expert", "action_expert"),
+        ("vla: action_expert: action_expert", "none"),
         ("vla: camera_bridge: View5", "View5"),
         ("vla: sensor_bridge: sensor", "sensor"),
     ]
     values = [{pair.key: pair.value for pair in status.values} for status in statuses]
-    assert values[0]["window"] == "64/65"
-    assert values[0]["duration mean [ms]"] == "25.0"
-    assert values[0]["duration p99 [ms]"] == "30.0"
+    assert (values[0]["window [samples]"], values[0]["window size [samples]"]) == ("64", "65")
+    assert (values[0]["accepted [chunks]"], values[0]["duration mean [ms]"]) == ("100", "25.0")
     assert values[1]["age of newest [s]"] == "none yet"
     assert values[2] == {
-        "accepted": "100",
+        "accepted [samples]": "100",
         "rejected": "4",
         "ignored": "2",
         "rate [Hz]": "650.00",
@@ -183,10 +182,12 @@ def test_stages_are_shown_in_milliseconds_with_their_misses(rig: Rig) -> None:
         "publish p50 [ms]": "1.2",
         "publish p95 [ms]": "10.0",
         "publish p99 [ms]": "20.0",
-        "publish over 5 ms": "3 of 600",
+        "publish deadline [ms]": "5",
+        "publish late": "3",
+        "publish in the last minute": "600",
     }
     assert values["expert p99 [ms]"] == "0.0"
-    assert values["expert over 100 ms"] == "0 of 0"
+    assert (values["expert deadline [ms]"], values["expert late"]) == ("100", "0")
     assert values["duration mean [ms]"] == "25.0"  # the monitor's own
 
 
@@ -223,6 +224,7 @@ def test_a_senders_packets_that_came_amiss_are_counted(rig: Rig) -> None:
 def test_messages_of_no_view_matter_only_if_they_are_bad(rig: Rig) -> None:
     unused = report("camera_bridge", "camera", accepted=0, ignored=500, age=NOW)
     assert rig.finding(unused) == (Level.OK, "no bad input")
+    assert values_of(rig, unused) == {"rejected": "0", "ignored": "500"}
     bad = report("camera_bridge", "camera", accepted=0, age=NOW, troubles=["json"])
     assert rig.finding(bad) == (Level.WARN, "bad input: json")
 

@@ -114,6 +114,12 @@ def test_the_hold_is_the_experts_while_it_reports() -> None:
     assert reports_of(held, report("action_expert", "action_expert")).hold() == ""
 
 
+def test_a_chunk_that_is_newer_than_a_hold_ends_it() -> None:
+    reports = reports_of(report("action_expert", "action_expert", hold="no features yet"))
+    assert reports.hold(NOW - 0.1) == "no features yet"
+    assert reports.hold(NOW + 0.1) == ""
+
+
 # --- what the inference waits for
 
 

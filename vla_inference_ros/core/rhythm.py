@@ -43,7 +43,7 @@ class Rhythm:
         self._period: float | None = None  # [s]
         self._even = False
         self._gaps: deque[_Gap] = deque()
-        self._came: float | None = None  # steady time of the last packet that was not repeated
+        self._came: float | None = None  # steady time of the last packet
 
     def observe(self, time: float, delay: float | None, steady: float) -> dict[str, int]:
         """How many packets are in which trouble, by the words of `troubles`, now that one has come.
@@ -52,12 +52,12 @@ class Rhythm:
         than the quickest, or an unknown time; and it came at ``steady`` by a monotonic clock [s].
         """
         found: dict[str, int] = {}
+        self._came = steady
         if time in self._times:
             self.repeated += 1
             found[REPEATED] = 1
             return found
         self._times.append(time)
-        self._came = steady
         if delay is not None and delay > LATE_AFTER:
             found[LATE] = 1
         if self._newest is not None and self._newest - _PAUSE < time < self._newest:

@@ -13,7 +13,7 @@ import reprlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,14 @@ _ROBOT = struct.Struct("<ddf12f")
 
 
 class WireError(ValueError):
-    """A packet that breaks its format. ``kind`` is the short name that it is counted under."""
+    """A packet that breaks its format. ``kind`` is the short name that it is counted under,
+    ``camera`` the camera that it is from, "" if it is from none or does not say.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+        self.camera = ""
 
 
 def _check_time(name: str, value: float) -> float:
@@ -117,9 +120,17 @@ class CameraFrame:
             raise WireError("bad JSON", f"camera header is not UTF-8 JSON: {error}") from error
         if not isinstance(header, dict) or not isinstance(header.get("camera"), str):
             raise WireError("bad JSON", f"camera header lacks a 'camera' name: {parts[0][:200]!r}")
+        try:
+            return cls._from(header, parts[1], max_pixels)
+        except WireError as error:
+            error.camera = header["camera"]
+            raise
+
+    @classmethod
+    def _from(cls, header: Mapping[str, Any], jpeg: bytes, max_pixels: int) -> CameraFrame:
         name = reprlib.repr(header["camera"])
         try:
-            width, height = jpeg_size(parts[1])
+            width, height = jpeg_size(jpeg)
         except JpegError as error:
             raise WireError("bad JPEG", f"frame of {name}: {error}") from error
         if width * height > max_pixels:
@@ -133,7 +144,7 @@ class CameraFrame:
         if header.get("send_time") is not None:
             send_time = _check_time("camera send_time", _number(header, "send_time"))
             _check_age(f"frame of {name}", send_time - timestamp)
-        return cls(header["camera"], timestamp, parts[1], width, height, send_time)
+        return cls(header["camera"], timestamp, jpeg, width, height, send_time)
 
 
 def _number(header: Mapping[str, object], key: str) -> float:

@@ -123,7 +123,9 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             try:
                 self._publish(CameraFrame.unpack(parts, self.config.max_pixels), received)
             except WireError as error:
-                self._camera.problem(error.kind, str(error))
+                view = self._map.view_of(error.camera)
+                stream = self._views[view] if view else self._camera
+                stream.problem(error.kind, str(error))
 
     def _publish(self, frame: CameraFrame, received: float) -> None:
         view = self._map.view_of(frame.camera)

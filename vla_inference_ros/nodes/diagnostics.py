@@ -20,6 +20,14 @@ from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes.status import Reports
 
+_SOFTWARE = "none"  # the hardware id of what is none
+_UNITS = {  # of what a node's streams count
+    "camera_bridge": "frames",
+    "robot_bridge": "packets",
+    "sensor_bridge": "samples",
+    "vlm": "pictures",
+    "action_expert": "chunks",
+}
 _STATE_LEVELS = {
     State.WAIT: Level.WARN,
     State.OK: Level.OK,
@@ -35,13 +43,13 @@ def statuses(
     verdict = Finding(_STATE_LEVELS[condition.state], str(condition))
     values = {"state": condition.state.name, "reason": condition.reason}
     values |= {f"trouble {n}": each for n, each in enumerate(condition.troubles, start=1)}
-    result = [_status("vla", "vla_inference_ros", verdict, values)]
+    result = [_status("vla", _SOFTWARE, verdict, values)]
     times = {"vlm": vl_time, "action_expert": action_time}
     for report in reports.all():
         age, silent = reports.age(report, now), reports.is_silent(report)
         if silent:
             finding = Finding(Level.STALE, f"no report from {report.node}: has it stopped?")
-        elif (report.node, report.stream) == ("camera_bridge", "camera"):
+        elif _is_of_no_view(report):
             finding = _mixed_health(report.troubles)
         elif report.stream in times:
             finding = _stage_health(report, age, times[report.stream])
@@ -50,10 +58,16 @@ def statuses(
             rare = report.node == "vlm" and report.rate > 0
             finding = stream_health(report.accepted, 0.0 if rare else age, report.troubles)
         values = _values(report, age)
+        hardware = report.stream
         if report.stream in times:
-            values |= _times(times[report.stream])
-        result.append(_status(f"{report.node}: {report.stream}", report.stream, finding, values))
+            hardware = _SOFTWARE
+            values["duration mean [ms]"] = f"{times[report.stream].mean * 1e3:.1f}"
+        result.append(_status(f"{report.node}: {report.stream}", hardware, finding, values))
     return result
+
+
+def _is_of_no_view(report: StreamReport) -> bool:
+    return (report.node, report.stream) == ("camera_bridge", "camera")
 
 
 def _mixed_health(troubles: Sequence[str]) -> Finding:
@@ -94,13 +108,16 @@ def _status(
 
 
 def _values(report: StreamReport, age: float) -> dict[str, str]:
+    unit = "updates" if report.stream == "vlm" else _UNITS.get(report.node, "items")
     values = {
-        "accepted": str(report.accepted),
+        f"accepted [{unit}]": str(report.accepted),
         "rejected": str(report.rejected),
         "ignored": str(report.ignored),
         "rate [Hz]": f"{report.rate:.2f}",
         "age of newest [s]": f"{age:.3f}" if age >= 0 else "none yet",
     }
+    if _is_of_no_view(report):  # it has nothing but what is bad
+        values = {key: values[key] for key in ("rejected", "ignored")}
     if report.clock_mode:
         values |= _clock(report)
         for what in ("lost", "overtaken", "repeated"):
@@ -108,7 +125,8 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
     if report.hold:
         values["held back because"] = report.hold
     if report.capacity:
-        values["window"] = f"{report.fill}/{report.capacity}"
+        values["window [samples]"] = str(report.fill)
+        values["window size [samples]"] = str(report.capacity)
     for kind, count in zip(report.problem_kinds, report.problem_counts, strict=True):
         values[f"problem: {kind}"] = str(count)
     return values | _stages(report)
@@ -133,13 +151,7 @@ def _stages(report: StreamReport) -> dict[str, str]:
     for timing in report.timings:
         for name in ("p50", "p95", "p99"):
             values[f"{timing.stage} {name} [ms]"] = f"{getattr(timing, name) * 1e3:.1f}"
-        deadline = f"{timing.stage} over {timing.deadline * 1e3:g} ms"
-        values[deadline] = f"{timing.misses} of {timing.count}"
+        values[f"{timing.stage} deadline [ms]"] = f"{timing.deadline * 1e3:g}"
+        values[f"{timing.stage} late"] = str(timing.misses)
+        values[f"{timing.stage} in the last minute"] = str(timing.count)
     return values
-
-
-def _times(summary: Summary) -> dict[str, str]:
-    return {
-        f"duration {name} [ms]": f"{getattr(summary, name) * 1e3:.1f}"
-        for name in ("mean", "p50", "p95", "p99")
-    }

@@ -35,6 +35,7 @@ class Inbox(Generic[Message]):
         self._node = node
         self._raw = raw
         self._profile = profile
+        self._has_heard = False
         # The default event callbacks would wake the executor with every message all the same.
         self._subscription = node.create_subscription(
             message_type,
@@ -62,6 +63,7 @@ class Inbox(Generic[Message]):
                 if next_one is None:
                     break
                 taken.append(next_one)
+        self._has_heard |= bool(taken)
         return taken
 
     def newest(self) -> Message | None:
@@ -92,7 +94,8 @@ class Inbox(Generic[Message]):
             compatible, reason = qos_check_compatible(publisher.qos_profile, self._profile)
             if compatible is QoSCompatibility.ERROR:
                 return f"{topic} of node {publisher.node_name} does not fit: {reason}"
-        return f"{topic} has a publisher, but nothing has come"
+        comes = "nothing comes any more" if self._has_heard else "nothing has come"
+        return f"{topic} has a publisher, but {comes}"
 
 
 class _Unattended(CallbackGroup):

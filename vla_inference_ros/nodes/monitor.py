@@ -146,12 +146,13 @@ class Monitor(VlaNode[MonitorConfig]):
         reason has.
         """
         since = None if self._chunk_arrival is None else time.monotonic() - self._chunk_arrival
+        chunk = self._seen.chunk or ActionChunk()
         state, reason = inference_state(
             since_chunk=since,
-            period=self._seen.chunk.step_dt if self._seen.chunk else 0.0,
-            reasons=self._seen.chunk.reasons if self._seen.chunk else [],
+            period=chunk.step_dt,
+            reasons=chunk.reasons,
             waiting_for=self._seen.reports.waiting_for(),
-            hold=self._seen.reports.hold(),
+            hold=self._seen.reports.hold(seconds(chunk.header.stamp)),
         )
         before = self._condition
         self._condition = Condition(state, reason, self._seen.reports.troubles())

@@ -86,10 +86,13 @@ class Reports:
             now = seconds(report.header.stamp)
         return max(0.0, now - newest)  # a sender's clock may be ahead of ours
 
-    def hold(self) -> str:
-        """Why the action expert holds its chunks back; '' if it does not, or is silent."""
-        node, stream = _EXPERT
-        return "" if self.silence(node, stream) > SILENT_AFTER else self.get(node, stream).hold
+    def hold(self, newest_chunk: float = 0.0) -> str:
+        """Why the action expert holds its chunks back; '' if it does not, or is silent, or has made
+        the newest chunk, for the instant ``newest_chunk`` [Unix s], since it said so.
+        """
+        report = self.get(*_EXPERT)
+        is_over = self.is_silent(report) or seconds(report.header.stamp) < newest_chunk
+        return "" if is_over else report.hold
 
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with which stream right now, in a steady order, each once."""

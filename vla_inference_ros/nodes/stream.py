@@ -60,10 +60,13 @@ class Stream:
         if self._limiter.due(kind):
             self._logger.info(f"{self.name}: {message}")
 
-    def problem(self, kind: str, message: str, count: int = 1) -> None:
-        """Count bad input of a kind, and warn of it at a limited rate."""
+    def problem(self, kind: str, message: str, count: int = 1, *, told: bool = False) -> None:
+        """Count bad input of a kind, and warn of it at a limited rate. It is a trouble as well, but
+        where that is ``told`` in other words.
+        """
         total = self.tally.reject(kind, count)
-        self.troubles.see(kind)
+        if not told:
+            self.troubles.see(kind)
         if self._limiter.due(kind):
             self._logger.warning(f"{self.name}: {message} ({kind}: {total} so far)")
 

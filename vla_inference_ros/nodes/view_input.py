@@ -111,5 +111,6 @@ class ViewInput:
                 "frozen",
                 f"pictures are byte for byte the same for {view.stamp - age.first:.1f} s: has the "
                 "camera frozen? Parameter 'unchanged_pictures' says what to do about it",
+                told=True,
             )
         return replace(view, stamp=age.earliest) if self._frozen_is_stale else view
