@@ -126,6 +126,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
                 view = self._map.view_of(error.camera)
                 stream = self._views[view] if view else self._camera
                 stream.problem(error.kind, str(error))
+            self.look()
 
     def _publish(self, frame: CameraFrame, received: float) -> None:
         view = self._map.view_of(frame.camera)

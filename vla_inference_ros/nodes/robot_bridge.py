@@ -85,6 +85,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
                 self._publish(RobotPacket.unpack(parts), received)
             except WireError as error:
                 self._robot.problem(error.kind, str(error))
+            self.look()
 
     def _publish(self, packet: RobotPacket, received: float) -> None:
         offset, clock = self._stamps.observe(packet.origin_time, packet.send_time, received)

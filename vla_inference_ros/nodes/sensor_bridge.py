@@ -104,6 +104,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
                 self._publish(datagram)
             except WireError as error:
                 self._sensor.problem(error.kind, str(error))
+            self.look()
 
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)

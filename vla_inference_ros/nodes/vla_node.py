@@ -80,6 +80,7 @@ class VlaNode(Node, Generic[Config]):
         self._streams: list[Stream] = []
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
+        self._looked = 0.0  # when troubles were looked at last [monotonic s]
         self.reports_itself = False  # a worker that reports between its ticks, undisturbed
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # a replay's time may crawl or stand still
         self.create_timer(REPORT_PERIOD, self._report, clock=steady)
@@ -157,9 +158,16 @@ class VlaNode(Node, Generic[Config]):
             self.publish_reports()
 
     def look(self) -> None:
-        """Report at once what has become of troubles; called several times a second."""
-        if not self.reports_itself:
-            self.publish_news()
+        """Report at once what has become of troubles, but not more often than is of use.
+
+        The thread that receives should call it as well as the main one: in a backlog it leaves the
+        main one no time.
+        """
+        now = time.monotonic()
+        if self.reports_itself or now - self._looked < 0.5 * _LOOK_PERIOD:
+            return
+        self._looked = now
+        self.publish_news()
 
     def publish_news(self) -> None:
         """Publish what is known of each stream whose troubles have come or gone."""
@@ -204,13 +212,11 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     # takes 30 to 40 ms, in which none of the node's threads goes on.
     gc.collect()
     gc.freeze()
-    status, looked = 1, 0.0
+    status = 1
     try:
         while not (stopping.is_set() or node.finished or node.failure):
             executor.spin_once(timeout_sec=_LOOK_PERIOD)
-            if time.monotonic() - looked > 0.5 * _LOOK_PERIOD:
-                looked = time.monotonic()
-                node.look()
+            node.look()
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
         status = 0 if node.failure is None else 1
