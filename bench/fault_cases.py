@@ -21,7 +21,7 @@ class Case:
 
     @property
     def streams(self) -> set[str]:
-        """Those that a verdict may name for it. Bad messages belong to no view, but to "camera"."""
+        """Those that a verdict may name for it; "camera" is for messages that name no camera."""
         named = [suffering(stream, each.only) for stream, each in self.faults.items()]
         return {stream for names in named for stream in names} | self.faults.keys()
 

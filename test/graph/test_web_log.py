@@ -5,24 +5,21 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import pytest
-from browser import browser
 from harness import LATCHED, Listener, free_port, running
 from live_page import live_page
+from live_view import BROWSER, needs_browser
 from rcl_interfaces.msg import Log
 
-COMMAND = browser()
 
-
-@pytest.mark.skipif(COMMAND is None, reason="there is no browser")
+@needs_browser
 def test_a_warning_stays_when_much_else_is_said(listener: Listener, tmp_path: Path) -> None:
-    assert COMMAND is not None
+    assert BROWSER is not None
     port = free_port(socket.SOCK_STREAM)
 
     def say(level: int, text: str) -> None:
         listener.deliver(Log(level=level, name="vlm", msg=text), "/rosout", LATCHED)
 
-    with running("web_view", web_port=port) as node, live_page(COMMAND, tmp_path) as page:
+    with running("web_view", web_port=port) as node, live_page(BROWSER, tmp_path) as page:
         node.wait_until_said("the live view is at")
         page.open(f"http://127.0.0.1:{port}/")
         page.wait('document.querySelector("#log li") !== null')  # the node's own line

@@ -15,12 +15,12 @@ from visualization_msgs.msg import Marker, MarkerArray
 from vla_inference_ros.convert import header, quaternion_from_euler_xyz, seconds, time_message
 from vla_inference_ros.core.validity import AgeBudget
 from vla_inference_ros.msg import ActionChunk, RobotState
+from vla_inference_ros.nodes.chunk_steps import ChunkError
 from vla_inference_ros.nodes.predicted import (
     ANGLES,
     JOINTS,
     LENGTHS,
     POSE,
-    ChunkError,
     Meaning,
     path,
     predict,

@@ -12,6 +12,7 @@ from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.seams import seam, shift_between
 from vla_inference_ros.model.interface import ACTION_NAMES
 from vla_inference_ros.msg import ActionChunk, InferenceStatus
+from vla_inference_ros.nodes.chunk_steps import check_finite, shaped_steps
 
 _SPAN = 60.0  # [s]
 
@@ -40,7 +41,7 @@ class ChunkSeams:
         the next of the same node, has the same shape and the same step, and begins while the one
         before goes on.
 
-        ValueError if its numbers do not make sense; then neither has the chunk after it a seam.
+        ChunkError if its numbers do not make sense; then neither has the chunk after it a seam.
         """
         before, self._newest = self._newest, None
         self._newest = newest = _steps_of(chunk)
@@ -92,15 +93,6 @@ class _LastMinute:
 
 
 def _steps_of(chunk: ActionChunk) -> _Steps:
-    rows, columns, count = chunk.horizon, chunk.action_dim, len(chunk.actions)
-    if columns != len(ACTION_NAMES) or rows == 0 or count != rows * columns:
-        raise ValueError(
-            f"action chunk {chunk.chunk_id} has {count} numbers for {rows} steps of {columns}, "
-            f"not {len(ACTION_NAMES)} for each of one or more: which node publishes it?"
-        )
-    actions = np.array(chunk.actions, np.float32).reshape(rows, columns)
-    if not np.isfinite(actions).all():
-        raise ValueError(
-            f"action chunk {chunk.chunk_id} has NaN or infinite values: which node publishes it?"
-        )
+    actions = shaped_steps(chunk)
+    check_finite(chunk, actions)
     return _Steps(chunk.chunk_id, seconds(chunk.header.stamp), chunk.step_dt, actions)

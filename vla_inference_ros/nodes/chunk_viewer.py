@@ -21,6 +21,7 @@ from vla_inference_ros.model.interface import ACTION_NAMES
 from vla_inference_ros.msg import ActionChunk
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
+from vla_inference_ros.nodes.chunk_steps import ChunkError
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.predicted import (
     ANGLES,
@@ -28,7 +29,6 @@ from vla_inference_ros.nodes.predicted import (
     JOINTS,
     LENGTHS,
     SPACES,
-    ChunkError,
     Meaning,
     Prediction,
     path,

@@ -24,19 +24,12 @@ from vla_inference_ros.convert import pose, seconds
 from vla_inference_ros.core.wire import LATEST_TIME
 from vla_inference_ros.model.interface import ACTION_NAMES
 from vla_inference_ros.msg import ActionChunk, RobotState
+from vla_inference_ros.nodes.chunk_steps import ChunkError, check_finite, shaped_steps
 
 JOINTS, POSE = SPACES = ("joints", "pose")
 ANGLES = {"rad": 1.0, "deg": math.radians(1.0)}  # [rad] in one
 LENGTHS = {"m": 1.0, "mm": 0.001}  # [m] in one
 AXES = len(ACTION_NAMES) - 1  # numbers of a step before the gripper's: of the arm
-
-
-class ChunkError(ValueError):
-    """A chunk that cannot be shown; ``kind`` says in a word or two what is wrong."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +129,15 @@ def trajectory(
 
 def _steps(chunk: ActionChunk) -> NDArray[np.float64]:
     """The actions (H, 7), as they are."""
-    rows, columns, count = chunk.horizon, chunk.action_dim, len(chunk.actions)
-    if columns != len(ACTION_NAMES) or rows == 0 or count != rows * columns:
-        raise ChunkError(
-            "wrong shape",
-            f"action chunk {chunk.chunk_id} has {count} numbers for {rows} steps of {columns}, "
-            f"not {len(ACTION_NAMES)} for each of one or more: which node publishes it?",
-        )
+    steps = shaped_steps(chunk).astype(np.float64)
     start = seconds(chunk.header.stamp)
-    if not (start >= 0 and chunk.step_dt > 0 and start + rows * chunk.step_dt <= LATEST_TIME):
+    if not (start >= 0 and chunk.step_dt > 0 and start + len(steps) * chunk.step_dt <= LATEST_TIME):
         raise ChunkError(
             "bad times",
             f"action chunk {chunk.chunk_id} begins at {start:.3f} s and has steps of "
             f"{chunk.step_dt:g} s, which are no possible times: which node publishes it?",
         )
-    steps = np.array(chunk.actions, np.float64).reshape(rows, columns)
-    if not np.isfinite(steps).all():
-        raise ChunkError("not finite", f"action chunk {chunk.chunk_id} has NaN or infinite values")
+    check_finite(chunk, steps)
     return steps
 
 

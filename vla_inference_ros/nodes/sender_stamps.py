@@ -79,8 +79,12 @@ class SenderStamps:
 
     def _follow(self, newest_time: float, late: float | None, steady_time: float) -> None:
         """Tell of what is unusual about when a packet comes."""
+        found = self._rhythm.observe(newest_time, late, steady_time)
+        if found:
+            self._tell(found, late)
+
+    def _tell(self, found: dict[str, int], late: float | None) -> None:
         rhythm = self._rhythm
-        found = rhythm.observe(newest_time, late, steady_time)
         slow = (
             "after it was sent, by a clock that is trusted: is the way slow, or do the clocks "
             "differ?"

@@ -16,7 +16,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.model.interface import VIEWS, FrameError, View
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, StreamReport
 from vla_inference_ros.nodes import qos
@@ -117,7 +116,7 @@ class WatchedTopics:
         """The newest report of an input; without a rate where its node is silent."""
         reports = [self._reports.get(*stream) for stream in streams]
         report = next((each for each in reports if each.accepted), reports[0])
-        silent = self._reports.silence(report.node, report.stream) > SILENT_AFTER
+        silent = self._reports.is_silent(report)
         return {
             "rate": None if silent else report.rate,
             "problems": dict(zip(report.problem_kinds, report.problem_counts, strict=True)),

@@ -1,0 +1,280 @@
+"""The bench of the faults tells wrong chunks from right ones, by what it knows of the senders."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import marks
+import numpy as np
+import pytest
+from truth import STREAMS, UNREADABLE, Origin, Truth
+
+from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.core.wire import (
+    ASCAN_LENGTH,
+    SENSOR_RATE,
+    CameraFrame,
+    RobotPacket,
+    SensorDatagram,
+)
+from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS
+from vla_inference_ros.msg import ActionChunk, RobotState, VLFeatures
+from vla_inference_ros.sim.faults import Faults
+from vla_inference_ros.sim.formats import Packet
+from vla_inference_ros.sim.senders import CAMERA_NAMES
+
+T = 1_700_000_000.0  # when the chunk is for
+TAKEN = T - 0.5  # when the update took its images
+NEWEST = 1000.0  # number of the newest sample
+JPEG = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+CORRUPT, FROZEN = Faults(corrupt=1.0), Faults(frozen=True, frozen_stamps=False)
+
+
+class Scene:
+    """What was sent, and a chunk from it; right in every way unless something is changed."""
+
+    def __init__(
+        self,
+        *,
+        image_age: float = 0.55,
+        sample_age: float = 0.02,
+        robot_age: float = 0.01,
+        stamped_later: dict[str, float] | None = None,
+    ) -> None:
+        self.truth = Truth()
+        ages = dict.fromkeys(VIEWS, 0.55) | {"View2": image_age, "robot": robot_age}
+        self.stamps: dict[str, float] = {}
+        for stream, age in ages.items():
+            self.add(stream, 7.0, T - age, (stamped_later or {}).get(stream, 0.0))
+        for back in range(SENSOR_WINDOW - 1, -1, -1):
+            acquired = T - sample_age - back / SENSOR_RATE
+            self.add("sensor", NEWEST - back, acquired, (stamped_later or {}).get("sensor", 0.0))
+        self.features = VLFeatures(update_id=3, started=time_message(TAKEN))
+        sensor = self.stamps["sensor"]
+        self.chunk = ActionChunk(
+            header=header(T),
+            vl_update_id=3,
+            views=list(VIEWS),
+            view_stamps=[time_message(self.stamps[view]) for view in VIEWS],
+            sensor_first_stamp=time_message(sensor - (SENSOR_WINDOW - 1) / SENSOR_RATE),
+            sensor_last_stamp=time_message(sensor),
+            sensor_samples=SENSOR_WINDOW,
+            sensor_missing=0,
+            sensor_mask=array("B", [1] * SENSOR_WINDOW),
+            robot_state=RobotState(header=header(self.stamps["robot"]), force=7.0),
+        )
+
+    def add(self, stream: str, number: float, acquired: float, later: float) -> None:
+        """An item that was sent, handed on, and published with a stamp that is ``later`` [s]."""
+        truth = self.truth[stream]
+        truth.origins[number] = Origin(acquired, acquired)
+        truth.handed_on.add(number)
+        truth.note_published(acquired + later, number, T - 0.001)
+        self.stamps[stream] = acquired + later
+
+    def degraded(self) -> Scene:
+        """The same, but the chunk does not say that it is OK."""
+        self.chunk.validity = ActionChunk.DEGRADED
+        return self
+
+    @property
+    def wrongs(self) -> list[str]:
+        return self.truth.wrongs(self.chunk, self.features, T + 0.03)
+
+
+def scene_with(name: str, age: float) -> Scene:
+    """A scene in which one thing is as old as that."""
+    ages: dict[str, Any] = {name: age}
+    return Scene(**ages)
+
+
+def test_a_chunk_from_what_was_sent_is_right() -> None:
+    assert Scene().wrongs == []
+
+
+def test_a_little_error_of_the_clocks_is_no_fault() -> None:
+    later = dict.fromkeys(STREAMS, 0.004)
+    assert Scene(sample_age=0.102, stamped_later=later).wrongs == []
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "complaint"),
+    [
+        ("sample_age", 0.31, "newest sample truly 0.310 s old, over 0.3 s"),
+        ("image_age", 2.1, "View2 truly 2.100 s old, over 2 s"),
+        ("image_age", 1.6, "View2 truly 1.100 s old when taken, over 1 s"),
+    ],
+)
+def test_a_chunk_from_stale_data_is_wrong_whatever_it_says(
+    name: str, age: float, complaint: str
+) -> None:
+    assert complaint in scene_with(name, age).wrongs
+    assert complaint in scene_with(name, age).degraded().wrongs
+
+
+def test_a_stale_chunk_is_wrong_also_if_its_stamps_look_fresh() -> None:
+    """And also while a step of the clock may have spoilt them."""
+    scene = Scene(sample_age=1.5, stamped_later={"sensor": 1.49})
+    assert [wrong for wrong in scene.wrongs if "stamped +1490.0 ms off" in wrong]
+    scene.truth["sensor"].steps.append(T - 1.6)
+    assert scene.wrongs == ["newest sample truly 1.500 s old, over 0.3 s"]
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "complaint"),
+    [
+        ("sample_age", 0.11, "newest sample truly 0.110 s old, over 0.1 s, but OK"),
+        ("robot_age", 0.11, "robot state truly 0.110 s old, over 0.1 s, but OK"),
+        ("robot_age", 60.0, "robot state truly 60.000 s old, over 0.1 s, but OK"),
+        ("image_age", 0.71, "View2 truly 0.210 s old when taken, over 0.2 s, but OK"),
+    ],
+)
+def test_a_chunk_that_hides_its_reservations_is_wrong(
+    name: str, age: float, complaint: str
+) -> None:
+    assert scene_with(name, age).wrongs == [complaint]
+    assert scene_with(name, age).degraded().wrongs == []
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stamp_that_is_off_is_wrong_but_not_right_after_a_step(stream: str) -> None:
+    scene = Scene(stamped_later={stream: -0.006}).degraded()
+    assert scene.wrongs
+    assert all("stamped -6.0 ms off its acquisition" in wrong for wrong in scene.wrongs)
+    scene.truth[stream].steps.append(T - 10.0)
+    assert scene.wrongs
+    scene.truth[stream].steps.append(T - 1.0)
+    assert scene.wrongs == []
+
+
+def test_a_stamp_of_nothing_is_wrong() -> None:
+    scene = Scene()
+    scene.chunk.sensor_last_stamp = time_message(T - 0.005)
+    assert scene.wrongs == ["newest sample has a stamp of nothing that was sent"]
+    scene = Scene()
+    scene.chunk.robot_state.force = 8.0
+    assert scene.wrongs == ["robot state has a stamp of nothing that was sent"]
+
+
+def test_what_is_published_later_explains_no_chunk() -> None:
+    scene = Scene()
+    scene.chunk.sensor_last_stamp = time_message(T - 0.005)
+    scene.truth["sensor"].origins[NEWEST + 9] = Origin(T - 0.005, T)
+    scene.truth["sensor"].note_published(T - 0.005, NEWEST + 9, T + 0.031)
+    assert scene.wrongs == ["newest sample has a stamp of nothing that was sent"]
+
+
+def test_a_mask_with_a_sample_that_was_lost_is_wrong() -> None:
+    scene = Scene().degraded()
+    scene.truth["sensor"].handed_on.discard(NEWEST - 5)
+    assert scene.wrongs == ["mask has 1 samples that were never handed on"]
+    scene.chunk.sensor_mask[SENSOR_WINDOW - 1 - 5] = 0
+    scene.chunk.sensor_samples, scene.chunk.sensor_missing = SENSOR_WINDOW - 1, 1
+    assert scene.wrongs == []
+
+
+def test_counts_that_are_not_the_mask_s_are_wrong() -> None:
+    scene = Scene().degraded()
+    scene.chunk.sensor_mask[3] = 0
+    assert scene.wrongs == ["65 samples and 0 missing, by its mask 64 and 1"]
+
+
+def test_features_that_nobody_published_are_wrong() -> None:
+    scene = Scene()
+    assert scene.truth.wrongs(scene.chunk, None, T) == ["update 3 was never published"]
+
+
+def test_a_damaged_item_is_not_judged_but_the_others_are() -> None:
+    scene = Scene(robot_age=3.0, sample_age=0.4)
+    scene.truth["robot"].damaged.add(7.0)
+    assert scene.wrongs == ["newest sample truly 0.400 s old, over 0.3 s"]
+
+
+def test_a_frozen_picture_that_is_stamped_anew_counts_once_it_is_over_the_hard_limit() -> None:
+    scene = Scene(image_age=1.4, stamped_later={"View2": 0.8})
+    scene.truth["View2"].repeated.add(7.0)
+    assert scene.wrongs == []
+    scene = Scene(image_age=1.6, stamped_later={"View2": 1.0})
+    scene.truth["View2"].repeated.add(7.0)
+    assert scene.wrongs == ["View2 truly 1.100 s old when taken, over 1 s"]
+
+
+# --- what the proxies note
+
+
+def frame(t: float) -> Packet:
+    return CameraFrame(CAMERA_NAMES[1], t, JPEG, 8, 8, t + 0.01).pack()
+
+
+def datagram(first: int, count: int = 15) -> Packet:
+    times = T + np.arange(first, first + count) / SENSOR_RATE
+    ascan = np.ones((count, ASCAN_LENGTH), np.float32)
+    return [SensorDatagram(times, times + 0.01, ascan[:, 0], ascan).pack()]
+
+
+def test_frames_are_numbered_by_view() -> None:
+    truth = Truth()
+    packets = [marks.marked_frame(frame(T + n), truth) for n in range(2)]
+    assert [marks.frame_number(packet[1]) for packet in packets] == [1, 2]
+    assert truth["View2"].origins == {1: Origin(T, T + 0.01), 2: Origin(T + 1, T + 1.01)}
+    assert truth["View1"].origins == {}
+    pixels = cv2.imdecode(np.frombuffer(packets[0][1], np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    assert pixels.shape == (8, 8, 3)
+
+
+def test_a_picture_without_its_number_is_known_as_such() -> None:
+    assert marks.frame_number(JPEG) is None
+    assert Truth()["View1"].damaged == {UNREADABLE}
+
+
+def test_a_frame_is_damaged_if_its_times_are_and_repeated_if_it_is_frozen() -> None:
+    truth = Truth()
+    marked = marks.marked_frame(frame(T), truth)
+    moved = replace(CameraFrame.unpack(marked, 64), timestamp=T + 0.5, send_time=T + 0.51).pack()
+    view = truth["View2"]
+    marks.note_frame(marked, CORRUPT, truth)
+    marks.note_frame(moved, Faults(clock_step=0.5), truth)
+    assert (view.handed_on, view.damaged, view.repeated) == ({1}, {UNREADABLE}, set())
+    marks.note_frame(moved, FROZEN, truth)
+    marks.note_frame(moved, replace(CORRUPT, only="oak"), truth)
+    assert (view.damaged, view.repeated) == ({UNREADABLE}, {1})
+    marks.note_frame(moved, CORRUPT, truth)
+    assert view.damaged == {UNREADABLE, 1}
+
+
+def test_a_robot_state_is_damaged_if_its_number_or_times_are() -> None:
+    stream = Truth()["robot"]
+    sent = RobotPacket(T, T + 0.01, 0.5, (0.0,) * 6, (0.0,) * 6)
+    (first, second) = (marks.marked_state(sent.pack(), stream) for _ in range(2))
+    assert RobotPacket.unpack(second).force == 2.0
+    marks.note_state(first, CORRUPT, stream)
+    assert stream.damaged == {UNREADABLE}
+    marks.note_state(replace(sent, force=2.0, origin_time=T - 1).pack(), CORRUPT, stream)
+    marks.note_state(replace(sent, force=1.5).pack(), CORRUPT, stream)
+    assert stream.damaged == {UNREADABLE, 2.0, 1.5}
+
+
+def test_samples_are_numbered_by_slot() -> None:
+    stream = Truth()["sensor"]
+    (packet,) = marks.marked_samples(datagram(30), T, stream)
+    force = SensorDatagram.unpack(packet).force.copy()
+    assert list(stream.origins) == marks.sample_numbers(force) == list(range(30, 45))
+    force[4] = -1e30
+    assert marks.sample_numbers(force) == list(range(30, 45))
+
+
+def test_a_datagram_is_damaged_if_a_time_in_it_is() -> None:
+    stream = Truth()["sensor"]
+    (packet,) = marks.marked_samples(datagram(30), T, stream)
+    good = SensorDatagram.unpack(packet)
+    marks.note_samples([packet], CORRUPT, stream)
+    assert stream.handed_on == set(range(30, 45))
+    assert stream.damaged == {UNREADABLE}
+    times = good.times.copy()
+    times[0] -= 0.01
+    marks.note_samples([replace(good, times=times).pack()], CORRUPT, stream)
+    assert stream.damaged == {UNREADABLE, *range(30, 45)}
