@@ -12,7 +12,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vla_inference_ros.doctor.domain import DomainFacts
 from vla_inference_ros.doctor.reports import ReportWatch
-from vla_inference_ros.nodes.discovery import hasten_discovery
+from vla_inference_ros.nodes.middleware import set_up_middleware
 
 NAME = "vla_doctor"
 _SPIN = 0.1  # [s]
@@ -25,7 +25,7 @@ class DomainWatch:
 
     def __init__(self, domain: str, views: Sequence[str]) -> None:
         self._domain, self._error = domain, ""
-        hasten_discovery()
+        set_up_middleware()
         self._context = rclpy.Context()
         self._executor: SingleThreadedExecutor | None = None
         try:

@@ -29,7 +29,7 @@ from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.discovery import hasten_discovery
+from vla_inference_ros.nodes.middleware import set_up_middleware
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
@@ -190,7 +190,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     process, however long its model takes to load.
     """
     sys.setswitchinterval(_GIVE_WAY)  # the default of 5 ms is much for who works to the clock
-    hasten_discovery()
+    set_up_middleware()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # ROS arguments or a parameters file that cannot be read
