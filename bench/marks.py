@@ -118,13 +118,20 @@ def frame_number(data: bytes) -> int | None:
 
 
 def note_frame(packet: Packet, faults: Faults, truth: Truth) -> None:
-    """What is handed on to the bridge; a frame that the bridge cannot read is none."""
+    """What is handed on to the bridge; a frame that the bridge cannot read is none.
+
+    One whose camera's name is damaged may still be taken for any view's, by a clock of its own.
+    """
     try:
         frame = CameraFrame.unpack(packet, _MAX_PIXELS)
     except WireError:
         return
     number = frame_number(frame.jpeg)
-    if frame.camera not in VIEW_OF or number is None:
+    if number is None:
+        return
+    if frame.camera not in VIEW_OF:
+        for view in VIEWS:
+            truth[view].damaged.add(number)
         return
     stream = truth[VIEW_OF[frame.camera]]
     origin = Origin(frame.timestamp, -1.0 if frame.send_time is None else frame.send_time)

@@ -246,6 +246,14 @@ def test_a_frame_is_damaged_if_its_times_are_and_repeated_if_it_is_frozen() -> N
     assert view.damaged == {UNREADABLE, 1}
 
 
+def test_a_frame_is_damaged_if_its_cameras_name_is() -> None:
+    truth = Truth()
+    marked = CameraFrame.unpack(marks.marked_frame(frame(T), truth), 64)
+    renamed = replace(marked, camera="zud_49429257_left")
+    marks.note_frame(renamed.pack(), CORRUPT, truth)
+    assert truth["View2"].damaged == {UNREADABLE, 1}
+
+
 def test_a_robot_state_is_damaged_if_its_number_or_times_are() -> None:
     stream = Truth()["robot"]
     sent = RobotPacket(T, T + 0.01, 0.5, (0.0,) * 6, (0.0,) * 6)
