@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 from array import array
 from typing import Any
@@ -195,8 +196,8 @@ def test_the_time_of_an_update_that_has_no_such_stamp_is_nan(end: str) -> None:
 def test_the_chunk_stays_as_it_is() -> None:
     made_of, held = features(), window(FORCE)
     made = chunk_of(made_of, held, ROBOT)
-    before = serialize_message(made), held.values.copy()
+    before, values = copy.deepcopy(made), held.values.copy()
     signals_of(made, made_of, held)
-    assert serialize_message(made) == before[0]
-    np.testing.assert_array_equal(held.values, before[1])
+    assert made == before  # not byte for byte: the padding of a serialised message is arbitrary
+    np.testing.assert_array_equal(held.values, values)
     assert isinstance(made.actions, array)

@@ -6,6 +6,7 @@ the same one: it is not found by the others for half a minute.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 _FOLDER = Path("/dev/shm")
@@ -14,7 +15,12 @@ _FIRST_PORT, _PORTS = 7400, 250
 
 
 def remove_leftovers(domain: int) -> None:
-    """Of a ROS domain in which no process is running now."""
+    """Of a ROS domain in which no process is running now.
+
+    What this process has shut down itself may still hold its ports until it is collected: the next
+    to listen would then do so on files that nobody finds.
+    """
+    gc.collect()
     first = _FIRST_PORT + _PORTS * domain
     for port in range(first, first + _PORTS):
         for name in (f"fastdds_port{port}", f"fastrtps_port{port}"):
