@@ -24,7 +24,7 @@ from vla_inference_ros.nodes.status import Seen, fill_status, status_block
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
-_LOOK_PERIOD = 0.1  # how often the state is judged [s]
+_LOOK_PERIOD = 0.15  # how often the state is judged while no chunk comes [s]
 _REASON_PERIOD = 0.5  # between two statuses that only the reason asks for: ages in it run [s]
 _LEAST_DIAGNOSIS_PERIOD = 0.2  # between two /diagnostics that changes ask for [s]
 _START_TIME = 60.0  # the duration counts from here on even if there is no action chunk [s]
@@ -77,7 +77,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self.create_subscription(ActionChunk, "/vla/actions", self._see_chunk, qos.ACTIONS)
         self._robot_inbox = Inbox(self, RobotState, "/robot/state", qos.newest())
         self.create_subscription(StreamReport, "/vla/reports", self._see_report, qos.REPORTS)
-        self.create_timer(_LOOK_PERIOD, self._judge)
+        self._look_timer = self.create_timer(_LOOK_PERIOD, self._judge)
         self.create_timer(self.config.status_period, self._tell)
         self.create_timer(self.config.diagnostics_period, self._diagnose)
 
@@ -102,6 +102,7 @@ class Monitor(VlaNode[MonitorConfig]):
         if self._console.is_on:
             self._say_chunk(message, now)
         self._judge()
+        self._look_timer.reset()
 
     def _say_chunk(self, chunk: ActionChunk, now: float) -> None:
         left_out = self._pace.see(now, chunk.validity)

@@ -58,8 +58,8 @@ class Reports:
 
     def get(self, node: str, stream: str) -> StreamReport:
         """The newest report of a stream; an empty one if there is none."""
-        report, _ = self._newest.get((node, stream), (StreamReport(), 0.0))
-        return report
+        newest = self._newest.get((node, stream))
+        return newest[0] if newest else StreamReport()  # to make one takes its time
 
     def all(self) -> list[StreamReport]:
         """The newest reports, in a steady order."""
