@@ -7,6 +7,7 @@ import pytest
 from vla_inference_ros.doctor import examine
 from vla_inference_ros.doctor.command import main
 from vla_inference_ros.doctor.result import Result, as_json, as_text, ok, problem, skipped, warning
+from vla_inference_ros.doctor.settings import Settings
 from vla_inference_ros.launch_arguments import ARGUMENTS
 
 SOME = [
@@ -75,6 +76,19 @@ def test_a_wrong_command_line_is_2(
         main(given)
     assert exit_.value.code == 2
     assert why in capsys.readouterr().err
+
+
+def test_options_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    examined: list[tuple[str, int, float]] = []
+
+    def examine_these(settings: Settings, seconds: float) -> list[Result]:
+        port = settings.of("camera_bridge", "port")
+        examined.append((settings.of("vlm", "model"), port, seconds))
+        return []
+
+    monkeypatch.setattr(examine, "examine", examine_these)
+    assert main(["model:=stub", "--listen", "2", "camera_port:=5999", "--json"]) == 0
+    assert examined == [("stub", 5999, 2.0)]
 
 
 def test_a_parameters_file_that_is_broken_is_1(

@@ -28,7 +28,7 @@ def main(given: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     parser = _parser()
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_intermixed_args(given)  # options anywhere among the arguments
     launch: dict[str, str] = {}
     for text in arguments.arguments:
         name, separator, value = text.partition(":=")
