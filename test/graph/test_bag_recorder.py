@@ -80,9 +80,10 @@ def test_what_is_published_is_recorded(listener: Listener, tmp_path: Path) -> No
 def test_all_topics_of_a_run_are_recorded(listener: Listener, tmp_path: Path) -> None:
     with running("bag_recorder", output_dir=str(tmp_path)):
         for topic, name in TOPICS.items():
-            if topic != "/vla/reports":  # of which there are some
+            if topic != "/vla/reports":  # of which the recorder makes some
                 listener.deliver(message_class(name)(), topic, *PROFILES.get(topic, ()))
         listener.wait_until_delivered()
+        listener.report("bag_recorder", "status")
     folder = made_in(tmp_path)
     assert Bag(folder).topics() == TOPICS
     found = Counter(each.topic for each in Bag(folder).raw())
