@@ -70,10 +70,10 @@ def threads() -> list[int]:
     return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
 
 
-def thread_names() -> set[str]:
-    """What this process's threads call themselves, to the kernel's 15 characters."""
+def thread_names(of: Iterable[int]) -> set[str]:
+    """What threads of this process call themselves, to the kernel's 15 characters."""
     names = set()
-    for thread in threads():
+    for thread in of:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             names.add(Path(f"/proc/self/task/{thread}/comm").read_text().rstrip("\n"))
     return names

@@ -11,7 +11,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
-from vla_inference_ros.core.priority import thread_names
+from vla_inference_ros.core.priority import thread_names, threads
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
 
@@ -48,8 +48,9 @@ class ZmqReceiver:
         self._resources = ExitStack()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._resources.callback(context.destroy, linger=0)
-        self._socket = context.socket(kind)  # the first starts libzmq's threads
-        _await_threads()
+        others = set(threads())
+        self._socket = context.socket(kind)  # a context's first starts its threads
+        _await_threads(others)
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_bytes)
         self._socket.set(zmq.RCVTIMEO, _TIMEOUT_MS)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
@@ -158,10 +159,11 @@ class ZmqReceiver:
         self._refused = event in _REFUSALS
 
 
-def _await_threads() -> None:
-    """Return once libzmq's threads have set themselves up. Their priority must not change before: a
-    thread of libzmq's that finds another than it has just read ends the process.
+def _await_threads(others: set[int]) -> None:
+    """Return once libzmq's threads, which are not among the ``others``, have set themselves up.
+    Their priority must not change before: a thread of libzmq's that finds another than it has just
+    read ends the process.
     """
     deadline = time.monotonic() + _THREADS_LIMIT
-    while not thread_names() >= _THREADS and time.monotonic() < deadline:
+    while not thread_names(set(threads()) - others) >= _THREADS and time.monotonic() < deadline:
         time.sleep(0.001)

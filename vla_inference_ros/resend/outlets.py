@@ -203,7 +203,7 @@ class SensorOutlet:
     def await_receiver(self, patience: float) -> str:
         """Wait until somebody listens, if that can be seen."""
         deadline = time.monotonic() + patience
-        while self._is_seen and not list(_waiting_bytes(self._port)):
+        while self._is_seen and not list(unread_bytes(self._port)):
             if time.monotonic() >= deadline:
                 return f"nobody listens for the sensor at UDP {self._to}"
             time.sleep(_LOOK_PERIOD)
@@ -237,7 +237,7 @@ class SensorOutlet:
 
     def _await_empty_queue(self) -> None:
         deadline = time.monotonic() + self._patience
-        while any(_waiting_bytes(self._port)):
+        while any(unread_bytes(self._port)):
             if time.monotonic() >= deadline:
                 raise OutletError(
                     f"who listens at UDP {self._to} has read nothing for {self._patience:g} s"
@@ -245,7 +245,7 @@ class SensorOutlet:
             time.sleep(_QUEUE_PERIOD)
 
 
-def _waiting_bytes(port: int) -> Iterator[int]:
+def unread_bytes(port: int) -> Iterator[int]:
     """How much each socket that is bound to a UDP port has not read yet [bytes]."""
     for line in _UDP_TABLE.read_text().splitlines()[1:]:
         cells = line.split()  # number, local and remote address, state, send:receive queue, ...
