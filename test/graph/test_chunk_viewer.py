@@ -71,7 +71,7 @@ def test_joints_become_a_trajectory(listener: Listener) -> None:
         expected = STEPS.astype(float)
         expected[:, :6] = np.radians(expected[:, :6])
         np.testing.assert_allclose([list(point.positions) for point in message.points], expected)
-        assert listener.publishers_of(TRAJECTORY) == {"chunk_viewer"}
+        listener.spin_until(lambda: listener.publishers_of(TRAJECTORY) == {"chunk_viewer"})
         assert listener.publishers_of(PATH) | listener.publishers_of(MARKERS) == set()
 
 
