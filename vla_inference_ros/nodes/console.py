@@ -10,9 +10,9 @@ import time
 from rcl_interfaces.msg import Log
 from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
-from rclpy.qos import qos_profile_rosout_default
 
 from vla_inference_ros.convert import time_message
+from vla_inference_ros.nodes import qos
 
 _WHERE = ("console.py", "Console.say")  # what tells these records from all others
 _LEVEL = LoggingSeverity.INFO
@@ -24,9 +24,7 @@ class Console:
     def __init__(self, node: Node) -> None:
         self._logger = node.get_logger()
         self._rosout = (
-            node.create_publisher(Log, "/rosout", qos_profile_rosout_default)
-            if _publishes_rosout(node)
-            else None
+            node.create_publisher(Log, "/rosout", qos.ROSOUT) if _publishes_rosout(node) else None
         )
 
     @property

@@ -5,6 +5,7 @@ All are reliable: best effort loses more than a tenth of the 150 kB frames even 
 
 from __future__ import annotations
 
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from vla_inference_ros.recording import topics
@@ -33,6 +34,13 @@ REPORTS = _reliable(50)
 DIAGNOSTICS = _reliable(10)
 # The last message is kept for nodes that start later.
 INSTRUCTION = STATUS = _latched(1)
+# As ROS itself publishes a node's log; not every release of rclpy has a name for it.
+ROSOUT = QoSProfile(
+    depth=1000,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    lifespan=Duration(seconds=10),
+)
 
 
 def recorded(topic: str) -> QoSProfile:
