@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import page_client
 import pytest
 import web_view
 from full_rate import Run
+from ports import free_port
 from report import Row
 
 from vla_inference_ros.core.worker import Worker
@@ -52,8 +52,7 @@ def test_the_client_takes_the_pages_files_and_all_of_its_news(
         return taken[-1]
 
     monkeypatch.setattr(page_client, "message", message)
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     board, stop, results = Board(3.0), threading.Event(), queue.Queue[tuple[str, Any]]()
     server = PageServer(board, Access("127.0.0.1", ""), port, now=lambda: NOW, period=0.01)
     worker = Worker("web server", server.run)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from vla_inference_ros import graph
 from vla_inference_ros.rosbag2 import PACKAGES, is_installed
@@ -86,12 +87,6 @@ def rosbag2(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "AMENT_PREFIX_PATH": f"{tmp_path}:{os.environ['AMENT_PREFIX_PATH']}",
     }
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.mark.parametrize("file", graph.LAUNCH_FILES)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from launching import STOP_TIME, TIMEOUT, Launch
+from ports import free_port
 
 from vla_inference_ros import graph
 
@@ -38,12 +39,6 @@ def launching(*arguments: str) -> Iterator[Launch]:
 def wait_for_nodes(launch: Launch) -> None:
     """Until all six nodes run."""
     launch.wait_for(*(rf"^\[{name}-\d\] .*{text}" for name, text in UP.items()))
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

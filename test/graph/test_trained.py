@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from expert_topics import ANY_AGE
 from harness import Listener, failed_start, running
+from ports import free_port
 from sensor_msgs.msg import CompressedImage
-from small_qwen import closed_port
 from trained import save_checkpoint, save_model
 
 from vla_inference_ros.convert import header, time_message
@@ -108,7 +108,7 @@ def test_the_expert_takes_a_checkpoint(checkpoint: Path, listener: Listener) -> 
 def test_without_a_network_a_hub_model_ends_the_node_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     said = failed_start("vlm", device="cpu")
     assert "model Qwen/Qwen2.5-VL-3B-Instruct is not in the local cache" in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from ports import free_port as free_port  # those that test with nodes need ports
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -118,13 +118,6 @@ def failed_start(name: str, **parameters: Parameter) -> str:
     assert len(lines) == 1, lines
     assert "cannot start: " in lines[0]
     return lines[0]
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port of 127.0.0.1 that nobody has at the moment."""
-    with socket.socket(socket.AF_INET, kind) as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        return int(reserved.getsockname()[1])
 
 
 def problems(report: StreamReport) -> dict[str, int]:

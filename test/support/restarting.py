@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import socket
 import time
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 from harness import Listener, NodeProcess, Parameter
+from ports import free_port
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
@@ -22,10 +21,6 @@ from vla_inference_ros.msg import (
     StreamReport,
     VLFeatures,
 )
-
-# A connection gets its own port from Linux's ephemeral range, which begins behind these: no other
-# program takes a dead node's port, and no client of it connects to itself.
-_PORTS = range(5000, 7400)
 
 
 class Graph:
@@ -120,7 +115,7 @@ class Heard:
 
 def _parameters() -> dict[str, dict[str, Parameter]]:
     """Of each process; the models and the pictures are cheap, so that all nine fit two cores."""
-    camera, robot, sensor = _free_ports()
+    camera, robot, sensor = free_port(), free_port(), free_port(socket.SOCK_DGRAM)
     return {
         "vlm": {"model": "stub", "stub_vl_ms": 200.0},
         "action_expert": {"model": "stub", "stub_expert_ms": 5.0},
@@ -139,19 +134,3 @@ def _parameters() -> dict[str, dict[str, Parameter]]:
         "sim_robot": {"port": robot},
         "sim_sensor": {"port": sensor},
     }
-
-
-def _free_ports() -> list[int]:
-    """Three ports that nobody has, neither of TCP nor of UDP."""
-    candidates = random.SystemRandom().sample(_PORTS, len(_PORTS))
-    return list(islice(filter(_is_free, candidates), 3))
-
-
-def _is_free(port: int) -> bool:
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET, kind) as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-    return True

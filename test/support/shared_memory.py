@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+from ports import FIRST_PORT, PORTS
+
 _FOLDER = Path("/dev/shm")
-# The ports of a domain (DDS-RTPS 2.2, 9.6.2.3).
-_FIRST_PORT, _PORTS = 7400, 250
 
 
 def remove_leftovers(domain: int) -> None:
@@ -21,8 +21,8 @@ def remove_leftovers(domain: int) -> None:
     to listen would then do so on files that nobody finds.
     """
     gc.collect()
-    first = _FIRST_PORT + _PORTS * domain
-    for port in range(first, first + _PORTS):
+    first = FIRST_PORT + PORTS * domain
+    for port in range(first, first + PORTS):
         for name in (f"fastdds_port{port}", f"fastrtps_port{port}"):
             for file in (name, f"{name}_el", f"{name}_sl", f"sem.{name}_mutex"):
                 (_FOLDER / file).unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -118,10 +117,3 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
         endpoint + "/{repo_id}/resolve/{revision}/{filename}",
     )
-
-
-def closed_port() -> int:
-    """A port of this host where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port

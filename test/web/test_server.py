@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from ports import free_port
 
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.web import server as server_module
@@ -23,12 +24,6 @@ TIMEOUT = 20.0  # [s]
 PERIOD = 0.05  # of the news [s]
 SCRIPTS = ("/view.js", "/elements.js", "/plots.js", "/troubles.js")
 PATHS = ("/", *SCRIPTS, "/style.css", "/events", "/health")
-
-
-def free_port() -> int:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        return int(reserved.getsockname()[1])
 
 
 class Served:

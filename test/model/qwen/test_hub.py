@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from ports import free_port
 from safetensors.torch import load_file, save_file
 from small_qwen import (
     CONFIG,
@@ -22,7 +23,6 @@ from small_qwen import (
     TOKENIZER,
     WEIGHTS,
     assert_is_small,
-    closed_port,
     message_of,
     save_small,
     whole_model,
@@ -253,7 +253,7 @@ def test_a_folder_is_loaded_quietly_and_without_a_network(folder: Path) -> None:
         "import torch; from vla_inference_ros.model.qwen.hub import *;"
         f"load_qwen({str(folder)!r}, torch.bfloat16)"
     )
-    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}"}
+    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )

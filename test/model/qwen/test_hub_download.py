@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from ports import free_port
 from small_qwen import (
     HUB_ID,
     WEIGHTS,
     FakeHub,
     assert_is_small,
-    closed_port,
     message_of,
     use_hub,
 )
@@ -131,7 +131,7 @@ def test_without_a_network_the_message_comes_soon(tmp_path: Path) -> None:
         "try: load_qwen('Qwen/Qwen2.5-VL-3B-Instruct', torch.float32)\n"
         "except ModelError as error: print(f'{time.monotonic() - start:.1f} {error}')"
     )
-    endpoint = f"http://127.0.0.1:{closed_port()}"
+    endpoint = f"http://127.0.0.1:{free_port()}"
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path)}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
