@@ -1,7 +1,7 @@
 # Builds and runs the package without a ROS installation: everything goes into a virtual environment.
 #
 #   make demo [DURATION=20]   the main job against simulated senders; Ctrl+C, or DURATION, stops it
-#   make test                 linters and all tests
+#   make test                 linters and all tests, in WORKERS processes (2)
 #   make bench                rate, jitter, losses and CPU at full rate; the model's speed; 6 minutes
 #   make setup                only the environment and the package
 #   make clean                remove the environments and what was built
@@ -13,6 +13,7 @@ ROS_DISTRO = kilted
 DURATION = 0
 PYTHON = python3
 TESTS = test
+WORKERS = 2
 
 venv := .venv$(if $(filter-out kilted,$(ROS_DISTRO)),-$(ROS_DISTRO))
 bin := $(venv)/bin
@@ -31,8 +32,9 @@ demo: setup
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
 	  $(bin)/vla-launch demo.launch.py duration:=$(DURATION)
 
+# A file's tests stay together, since they share nodes; the files keep the order of the collection.
 test: setup $(venv)/.test-tools lint
-	$(bin)/pytest $(TESTS)
+	$(bin)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: setup $(venv)/.test-tools
 	$(bin)/ruff check .

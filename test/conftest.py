@@ -13,8 +13,9 @@ from typing import IO
 
 import pytest
 from certificates import Certificate, certificate
+from ros_names import may_need_ros
 
-_DOMAINS = range(1, 102)  # those whose ports lie below Linux's range of ephemeral ports
+_DOMAINS = range(1, 101)  # those whose ports all lie below Linux's range of ephemeral ports
 
 
 def _claim_domain() -> tuple[int, IO[str]]:
@@ -39,6 +40,19 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long tests in full length")
+    parser.addoption("--ros", action="store_true", help="run only tests that may depend on ROS")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what ``--ros`` does. With several test processes, the files that take longest come
+    first: near the end none of the processes is left alone with much.
+    """
+    if config.getoption("--ros"):
+        left_out = [item for item in items if not may_need_ros(item.path)]
+        items[:] = [item for item in items if may_need_ros(item.path)]
+        config.hook.pytest_deselected(items=left_out)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "graph" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Every name that the project takes from ROS is there, in the release that the tests run with.
 
-Releases differ in what they have, and a name that one of them lacks ends a node at its start.
-Looked up are the names in all files, imported within functions too, and all modules are imported.
+A name that one release lacks ends a node at its start. Looked up are the names in all files, those
+imported within functions too; and every module is imported.
 """
 
 from __future__ import annotations
@@ -9,40 +9,15 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
-import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from ros_names import ROOT, may_need_ros, taken
 
 import vla_inference_ros
 
-ROOT = Path(__file__).parents[1]
 FOLDERS = ("vla_inference_ros", "launch", "bench", "test")
-ROS = re.compile(r"((rcl|rmw|ament_|rosidl_)\w*|\w+_(msgs|interfaces)|vla_inference_ros\.msg)\b")
 MODULES = [m.name for m in pkgutil.walk_packages(vla_inference_ros.__path__, "vla_inference_ros.")]
 ONLY_IN_AN_INSTALLATION = {"launch", "launch_ros"}  # of ROS: no wheels have them
-
-
-def taken(tree: ast.Module) -> Iterator[str]:
-    """What a file imports of ROS, and the attributes that it names of that, by their full names:
-    ``rclpy.qos.QoSProfile``, ``rcl_interfaces.msg.Log.WARN``.
-    """
-    bound: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                bound[alias.asname or alias.name] = alias.name
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    of_ros = {name: full for name, full in bound.items() if ROS.match(full)}
-    yield from of_ros.values()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            name, *attributes = ast.unparse(node).split(".")
-            if name in of_ros and all(map(str.isidentifier, attributes)):
-                yield ".".join([of_ros[name], *attributes])
 
 
 def is_there(full_name: str) -> bool:
@@ -61,7 +36,7 @@ def test_what_is_taken_from_ros_is_there() -> None:
     assert {name: file for name, file in names.items() if not is_there(name)} == {}
 
 
-def test_names_that_only_one_release_has_are_found() -> None:
+def test_names_that_a_release_lacks_are_found() -> None:
     code = """
 import rclpy.node as of_nodes
 from rclpy import qos, task
@@ -86,3 +61,19 @@ def test_every_module_can_be_imported(module: str) -> None:
     except ModuleNotFoundError as error:
         if error.name not in ONLY_IN_AN_INSTALLATION:
             raise
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("graph/test_web_log.py", True),  # starts nodes
+        ("nodes/test_chunk.py", True),  # imports messages
+        ("nodes/test_parameters.py", True),  # imports nodes by names made as it runs
+        ("test_launcher.py", True),  # starts a command
+        ("core/test_wire.py", False),
+        ("sim/test_faults.py", False),
+        ("model/test_fused.py", False),
+    ],
+)
+def test_whether_a_test_may_need_ros_is_told_by_what_it_imports(test: str, expected: bool) -> None:
+    assert may_need_ros(ROOT / "test" / test) == expected
