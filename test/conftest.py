@@ -1,6 +1,6 @@
 """Every test process has a ROS domain of its own, stays on this machine, and checks its messages.
 
-Set before anything imports rclpy, and inherited by the nodes that tests start.
+Set before anything imports rclpy or torch, and inherited by the nodes that tests start.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _domain, _lock = _claim_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+# OpenMP's threads wait for each other by spinning, which takes the CPU from the other processes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
