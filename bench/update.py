@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cost
 import numpy as np
@@ -21,6 +21,7 @@ from vla_inference_ros.model.tiny import byte_tokenizer
 TARGET_CAPABILITY = (9, 0)  # of a GPU that the absolute targets are for
 
 Feature = NDArray[np.float32]
+Features = TypeVar("Features", bound=QwenFeatures)
 
 
 class Updates:
@@ -61,10 +62,10 @@ class Updates:
         """Take the reference's model off the GPU."""
         self._model.cpu()
 
-    def features(self) -> QwenFeatures:
-        """Ours, made from the same model."""
-        precision = str(self._dtype).removeprefix("torch.")
-        return QwenFeatures(self._model.model, self._tokenizer, "", self._device, precision)
+    def features(self, kind: type[Features], precision: str = "") -> Features:
+        """Ours, made from the same model; ``precision`` is the model's own unless it is given."""
+        precision = precision or str(self._dtype).removeprefix("torch.")
+        return kind(self._model.model, self._tokenizer, "", self._device, precision)
 
     def tokens(self) -> int:
         """Tokens of the prompt."""
@@ -87,18 +88,18 @@ def updates(
     expected = pair.reference(photographs)
     peaks = {"reference": memory.read()}
     same = pair.same_pixels(photographs)
-    paths = {"reference": lambda: pair.reference(_turned(photographs, next(count)))}
+    paths = {"reference": lambda: pair.reference(turned(photographs, next(count)))}
     taken: Timings = {}
     if device.type == "cuda":  # which has no room for both
         taken = by_turns(paths, runs, 1)
         paths.clear()
         pair.make_room()
     memory.start()
-    ours = pair.features()
+    ours = pair.features(QwenFeatures)
     found = ours.features(as_views(photographs), DEFAULT_INSTRUCTION)
     peaks["ours"] = memory.read()
     paths["ours"] = lambda: ours.features(
-        as_views(_turned(photographs, next(count))), DEFAULT_INSTRUCTION
+        as_views(turned(photographs, next(count))), DEFAULT_INSTRUCTION
     )
     taken |= by_turns(paths, runs, 1)
     difference = float(np.abs(found - same).max())
@@ -118,7 +119,7 @@ def updates(
     ]
 
 
-def _turned(photographs: list[bytes], run: int) -> list[bytes]:
+def turned(photographs: list[bytes], run: int) -> list[bytes]:
     """The photographs in another order than at the last run, so that no view's is the same."""
     first = run % len(photographs)
     return photographs[first:] + photographs[:first]

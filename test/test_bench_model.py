@@ -9,6 +9,7 @@ from pathlib import Path
 import model
 import pytest
 import report
+import step
 import timing
 import torch
 import update
@@ -31,9 +32,8 @@ def test_updates_of_both_paths_are_compared() -> None:
 
 
 def test_expert_steps_of_all_precisions_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "_EXPERT_RUNS", 2)
-    monkeypatch.setattr(model, "_WARM_UP", 0)
-    rows = model.expert_steps(CPU)
+    monkeypatch.setattr(step, "_WARM_UP", 0)
+    rows = step.expert_steps(CPU, step.random_heads(CPU), runs=2)
     errors = [float(r.value) for r in rows if r.name == "  largest difference of an action"]
     assert errors[0] <= 1e-5 < errors[1] < errors[2] < 0.1
     assert value_of(rows, "weights read a step, plain / ours [MB]") == "479 / 366"

@@ -44,6 +44,8 @@ class Captured:
         for _ in range(_WARM_UP_CALLS):
             self._function(*self._inputs)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # In this very stream: its libraries' workspaces are there since the warm-up, and no other
+        # model's graph, which may be replayed meanwhile, works in the same ones.
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
             self._output = self._function(*self._inputs)
         self._graph = graph

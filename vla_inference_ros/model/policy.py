@@ -25,6 +25,9 @@ class HeadsPolicy:
     ``precision`` is one of ``linear.PRECISIONS``. z_chunk is zero. For one thread at a time.
     """
 
+    # The robot waits for this one: before other work of the process on the GPU.
+    stream_priority = -1
+
     def __init__(
         self,
         encoder: SensorEncoder,
@@ -37,8 +40,11 @@ class HeadsPolicy:
         self.feature_size = expert.vl_dim
         self._channels, self._window = encoder.channels, encoder.window
         self._device = device
-        # The robot waits for this one: before other work of the process on the GPU.
-        self._stream = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None
+        self._stream = (
+            torch.cuda.Stream(device, priority=self.stream_priority)
+            if device.type == "cuda"
+            else None
+        )
         with torch.inference_mode(), torch.cuda.stream(self._stream):
             self._heads = FusedHeads(encoder.eval().to(device), expert.eval().to(device), precision)
         self._samples = torch.empty(

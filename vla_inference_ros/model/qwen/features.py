@@ -33,7 +33,7 @@ Picture = bytes | NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sequence:
-    """What the language model reads: ``embeddings`` (S, width), ``rotation`` (2, 1, S, head).
+    """What the language model reads: ``embeddings`` (1, S, width), ``rotation`` (2, 1, S, head).
 
     ``pooling`` (1, S) are the weights of the mean, zero for what only fills up. ``images`` are the
     rows of each view's tokens.
@@ -72,8 +72,9 @@ class QwenFeatures:
             # Text embeddings are looked up on the CPU: once for an instruction, and they are big.
             self._embed = parts.language_model.embed_tokens
             self._language = LanguageModel(parts.language_model, device, precision)
-            patches = torch.zeros(PATCHES_PER_VIEW, PATCH_SIZE, dtype=torch.uint8, device=device)
-            self._see = Captured(VisionEncoder(parts.visual, device, precision), patches)
+            self._vision = VisionEncoder(parts.visual, device, precision)
+            patches = torch.zeros(1, PATCHES_PER_VIEW, PATCH_SIZE, dtype=torch.uint8, device=device)
+            self._see = Captured(self._vision, patches)
         self._read: Captured | None = None
         self._sequence: _Sequence | None = None
         self._pictures: list[Picture | None] = []  # whose tokens are in the sequence
@@ -92,9 +93,9 @@ class QwenFeatures:
             self._take_pictures(views, sequence)
             inputs = sequence.embeddings, sequence.rotation, sequence.pooling
             if self._read is None:
-                self._read = Captured(_pooled_by(self._language), *inputs)
+                self._read = Captured(pooled_by(self._language), *inputs)
             feature: NDArray[np.float32] = self._read(*inputs).cpu().numpy()
-        return feature[np.newaxis]
+        return feature
 
     def _take_pictures(self, views: Sequence[View], sequence: _Sequence) -> None:
         """Put new pictures' tokens into the sequence; a GPU works on while the next is decoded."""
@@ -106,7 +107,8 @@ class QwenFeatures:
         for number in self._writer.write([views[slot] for slot in new], outs):
             self.decode_time += time.perf_counter() - waiting_since
             slot = new[number]
-            sequence.embeddings[sequence.images[slot]] = self._see(self._staging[slot])
+            tokens = self._see(self._staging[slot : slot + 1])
+            sequence.embeddings[:, sequence.images[slot]] = tokens
             picture = views[slot].picture
             # Pixels may be written over by their owner, bytes may not.
             self._pictures[slot] = picture if isinstance(picture, bytes) else picture.copy()
@@ -120,7 +122,7 @@ class QwenFeatures:
         new = self._tokenised(instruction, views)
         if last is not None and len(last.images) == views:
             kept = slice(0, last.images[-1].stop)  # the instruction comes behind the images
-            new.embeddings[kept] = last.embeddings[kept]
+            new.embeddings[:, kept] = last.embeddings[:, kept]
         else:
             self._pictures = [None] * views
             self._staging = torch.empty(
@@ -144,14 +146,15 @@ class QwenFeatures:
         return _Sequence(
             instruction,
             prompt.images,
-            F.pad(embeddings, (0, 0, 0, filling)),
+            F.pad(embeddings, (0, 0, 0, filling)).unsqueeze(0),
             self._language.rotation(F.pad(prompt.positions, (0, filling))),
             F.pad(pooling, (0, filling)).to(self._device),
         )
 
 
-def _pooled_by(language: LanguageModel) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The weighted mean (1, width) of the last hidden state, as a function of a sequence's parts.
+def pooled_by(language: LanguageModel) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The weighted means (B, 1, width) of the last hidden states, as a function of what
+    sequences are: embeddings (B, S, width), and the rotation and pooling that all of them share.
 
     No method, so that nothing refers in a circle and the GPU's memory is free with the features.
     """

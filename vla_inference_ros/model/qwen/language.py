@@ -1,4 +1,4 @@
-"""Computes Qwen2.5-VL's language model for one sequence, without cache, mask tensor or head.
+"""Computes Qwen2.5-VL's language model for whole sequences, without cache, mask tensor or head.
 
 Owns the layers' order of products. The weights are those of transformers' module.
 """
@@ -16,7 +16,7 @@ from vla_inference_ros.model.qwen.layers import GatedFeedForward, RmsNorm, pack,
 
 
 class LanguageModel:
-    """Embeddings (S, width) of a sequence to its last hidden state (S, width).
+    """Embeddings (B, S, width) of sequences to their last hidden states (B, S, width).
 
     ``module`` is transformers' ``Qwen2_5_VLTextModel``; ``device`` and ``precision`` are where and
     how the products run. Attention is causal, so rows added at the end change none before them.
@@ -39,7 +39,7 @@ class LanguageModel:
         return torch.stack([both.cos(), both.sin()]).to(self._device, self.flow)
 
     def __call__(self, embeddings: Tensor, rotation: Tensor) -> Tensor:
-        """The last hidden state, normalised."""
+        """The last hidden states, normalised; all sequences have the same positions."""
         x = embeddings
         for layer in self._layers:
             x = layer(x, rotation)
@@ -64,16 +64,15 @@ class _Layer:
 
     def _attend(self, x: Tensor, rotation: Tensor) -> Tensor:
         heads, shared = self._groups
-        by_head = self._qkv(x).unflatten(-1, (heads + 2 * shared, self._head)).transpose(0, 1)
-        turned, value = by_head.split([heads + shared, shared])
-        query, key = rotate(turned, rotation[0], rotation[1]).split([heads, shared])
+        by_head = self._qkv(x).unflatten(-1, (heads + 2 * shared, self._head)).transpose(1, 2)
+        turned, value = by_head.split([heads + shared, shared], dim=1)
+        query, key = rotate(turned, rotation[0], rotation[1]).split([heads, shared], dim=1)
         if x.dtype == torch.float32 and x.is_cuda:  # no fused kernel shares keys in float32
-            key, value = (part.repeat_interleave(heads // shared, dim=0) for part in (key, value))
+            key, value = (part.repeat_interleave(heads // shared, dim=1) for part in (key, value))
         attended = F.scaled_dot_product_attention(
-            query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0),
-            is_causal=True, enable_gqa=True,
-        )  # fmt: skip
-        return self._out(attended[0].transpose(0, 1).flatten(1))
+            query, key, value, is_causal=True, enable_gqa=True
+        )
+        return self._out(attended.transpose(1, 2).flatten(2))
 
 
 def _joined(layers: list[nn.Linear]) -> nn.Linear:

@@ -1,4 +1,4 @@
-"""Computes Qwen2.5-VL's vision encoder for one view, with shapes that never change.
+"""Computes Qwen2.5-VL's vision encoder for pictures of one size, each by itself.
 
 Owns the order of patches and windows, which transformers works out anew in every call, and the
 first layer, which takes the pixels as they are. The weights are those of transformers' module.
@@ -29,7 +29,8 @@ _UNIT = MERGE * MERGE  # patches of a merge block
 
 
 class VisionEncoder:
-    """Patches (PATCHES_PER_VIEW, PATCH_SIZE) uint8 to (TOKENS_PER_VIEW, width) image tokens.
+    """Patches (views, PATCHES_PER_VIEW, PATCH_SIZE) uint8 to image tokens
+    (views, TOKENS_PER_VIEW, width); any number of views may share a call.
 
     ``module`` is transformers' ``Qwen2_5_VisionTransformerPretrainedModel``; ``device`` and
     ``precision`` are where and how the products run.
@@ -60,12 +61,12 @@ class VisionEncoder:
         self._merge_out = pack(module.merger.mlp[2], device, precision)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """The tokens of one view, in the language model's order."""
-        x = self._embed(patches.float()).to(self._flow)[self._order]
+        """The tokens of each view, in the language model's order."""
+        x = self._embed(patches.float()).to(self._flow)[:, self._order]
         for block in self._blocks:
             x = block(x)
-        merged = self._norm(x).unflatten(0, (-1, _UNIT)).flatten(1)
-        return self._merge_out(F.gelu(self._merge_in(merged)))[self._unorder]
+        merged = self._norm(x).unflatten(1, (-1, _UNIT)).flatten(2)
+        return self._merge_out(F.gelu(self._merge_in(merged)))[:, self._unorder]
 
 
 def _first_layer(weight: Tensor, device: torch.device) -> Linear:
@@ -107,12 +108,12 @@ class _Rotation:
         self._cos, self._sin = angles.cos(), angles.sin()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(PATCHES_PER_VIEW, heads, head), turned in float32."""
+        """(views, PATCHES_PER_VIEW, heads, head), turned in float32."""
         return rotate(x.float(), self._cos, self._sin).to(x.dtype)
 
 
 class _Block:
-    """A layer of the vision encoder; attention is within groups of ``(count, patches)``."""
+    """A layer of the vision encoder; attention is within a view's groups of ``(count, patches)``."""
 
     def __init__(
         self,
@@ -135,12 +136,13 @@ class _Block:
         return x + self._feed(self._norm_2(x))
 
     def _attend(self, x: Tensor) -> Tensor:
-        query, key, value = self._qkv(x).unflatten(-1, (3, self._heads, -1)).unbind(1)
+        query, key, value = self._qkv(x).unflatten(-1, (3, self._heads, -1)).unbind(2)
         parts = [self._rotation(query), self._rotation(key), value]
         attended = []
         sizes = [count * patches for count, patches in self._groups]
-        for group, *qkv in zip(self._groups, *(part.split(sizes) for part in parts), strict=True):
-            by_head = [part.unflatten(0, group).transpose(1, 2) for part in qkv]
-            result = F.scaled_dot_product_attention(*by_head)
-            attended.append(result.transpose(1, 2).flatten(2).flatten(0, 1))
-        return self._out(torch.cat(attended))
+        split = (part.split(sizes, dim=1) for part in parts)
+        for group, *qkv in zip(self._groups, *split, strict=True):
+            by_head = [part.unflatten(1, group).flatten(0, 1).transpose(1, 2) for part in qkv]
+            result = F.scaled_dot_product_attention(*by_head).transpose(1, 2).flatten(2)
+            attended.append(result.unflatten(0, (len(x), -1)).flatten(1, 2))
+        return self._out(torch.cat(attended, dim=1))
