@@ -12,7 +12,7 @@ class Sender:
     """Sends a packet each 0.1 s by a clock that is 2 s behind; ``time`` is the true time."""
 
     def __init__(self, packets: int = 10) -> None:
-        self.clock = SenderClock(packets)
+        self.clock = SenderClock(packets, (packets - 1.5) * PERIOD)
         self.time = 0.0
         self.ahead = -2.0
         self.notices: list[str] = []

@@ -27,9 +27,12 @@ WAITING = steady(AGE)
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """How far the offset it was given is from the true one [s], and what was said."""
+    """How far the offset it was given is from the true one [s], whether that is taken for known,
+    and what was said.
+    """
 
     time: float
+    known: bool
     error: float
     age: float
     delay: float
@@ -75,7 +78,8 @@ class World:
             )
             true_offset = self.offset(self.time) + self.own(arrival) - wrong
             age = received - (newest + seen.offset)
-            yield Packet(self.time, seen.offset - true_offset, age, delay, seen.notice)
+            known = self.clock.read().calibrated
+            yield Packet(self.time, known, seen.offset - true_offset, age, delay, seen.notice)
 
 
 def worst(packets: list[Packet]) -> float:

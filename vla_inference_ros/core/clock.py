@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 from vla_inference_ros.core.sender_clock import Observation, SenderClock, joined
 
-__all__ = ["CALIBRATION_PACKETS", "CLOCK_MODES", "ClockReading", "HostClock", "Observation"]
+__all__ = [
+    "CALIBRATION_PACKETS",
+    "CALIBRATION_TIME",
+    "CLOCK_MODES",
+    "ClockReading",
+    "HostClock",
+    "Observation",
+]
 
 CLOCK_MODES = ("calibrate", "trust", "receive")
-CALIBRATION_PACKETS = 50
+# What it takes to know a clock: so many packets, and so long [s].
+CALIBRATION_PACKETS, CALIBRATION_TIME = 10, 1.0
 
 # How far this host's clocks may part between two packets [s], and per second between them, before
 # it is a step: no daemon slews faster than that without being told to.
@@ -57,14 +65,16 @@ class HostClock:
     """
 
     def __init__(self, mode: str = "calibrate", packets: int = CALIBRATION_PACKETS) -> None:
-        """Raises ValueError for a mode that does not exist, and fewer than one packet."""
+        """It is learnt from at least so many packets, and for `CALIBRATION_TIME`. Raises ValueError
+        for a mode that does not exist, and fewer than one packet.
+        """
         if mode not in CLOCK_MODES:
             raise ValueError(f"clock mode is {mode!r}, not one of {', '.join(CLOCK_MODES)}")
         if packets < 1:
             raise ValueError(f"{packets} packets to learn a clock from: at least 1 is needed")
         self._mode = mode
         self._packets = packets
-        self._sender = SenderClock(packets)
+        self._sender = SenderClock(packets, CALIBRATION_TIME)
         self._has_send_times: bool | None = None  # not known before the first packet
         self._steady_time = 0.0
         self._own_lead: float | None = None  # wall clock minus monotonic clock at the last packet
@@ -79,6 +89,11 @@ class HostClock:
     def suspecting(self) -> bool:
         """Whether the last packet's times fit nothing known: they tell nothing of its delay."""
         return self._sender.suspecting
+
+    @property
+    def backlog(self) -> bool:
+        """Whether packets come faster than their own times allow; where these are learnt from."""
+        return self._sender.backlog
 
     def observe(
         self,
@@ -160,12 +175,13 @@ class HostClock:
         observation = self._sender.observe(sent, received, steady)
         if was_calibrated or not self._sender.calibrated:
             return observation
-        learnt = f"clock offset {observation.offset:+.6f} s, learnt from {self._packets} packets"
+        packets = self._sender.packets
+        learnt = f"clock offset {observation.offset:+.6f} s, learnt from {packets} packets"
         return Observation(observation.offset, joined(observation.notice, learnt))
 
     def _start_over(self, *, has_send_times: bool) -> None:
         self._steps += self._sender.steps
-        self._sender = SenderClock(self._packets)
+        self._sender = SenderClock(self._packets, CALIBRATION_TIME)
         self._has_send_times = has_send_times
         self._trusted = False
 

@@ -6,6 +6,10 @@ Some in a row that agree are a step of the sender's clock, and learning starts o
 alone were damaged, or overtaken on the way. Until that is known a suspect never looks younger than
 the envelope says, nor younger than its own receipt.
 
+Packets that come faster than their own times allow, one after the other, are a backlog that drains
+(`settling`). Below the envelope they prove that it was learnt from older ones of the same backlog:
+learning starts over with each of them. Above the envelope they are what they look like, old.
+
 A difference above the envelope is delay, however long: the data is old and must look old. So a
 clock that is slewed back, or set back by less than 0.1 s or than the time between two packets, or
 while its host was silent, looks like delay, and its data older than it is; `envelope` says how
@@ -19,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vla_inference_ros.core.envelope import Envelope
+from vla_inference_ros.core.settling import Rush, Settling
 
 # How far below the line a difference may be without suspicion [s].
 _TOLERANCE = 0.005
@@ -32,6 +37,8 @@ _MAX_REORDERING = 0.1
 # network can feign, and back, as packets also seem that others have overtaken.
 _AGREEMENT = 0.05
 _SUSPECTS_AHEAD, _SUSPECTS_BACK = 3, 5
+# So many packets in a row that come faster than their own times allow tell of a backlog.
+_RUSHED_BELOW, _BACKLOG = 3, 5
 # A pause longer than this is a silence [s], after which the line may be off by more: at first,
 # and per second of it.
 _SILENCE = 2.0
@@ -65,14 +72,18 @@ class _Packet:
 
 
 class SenderClock:
-    """Receiver clock minus sender clock, over time; provisional for the first ``packets``.
+    """Receiver clock minus sender clock, over time; provisional for the first ``packets`` and
+    ``seconds``, see `Settling`.
 
     ``steps`` counts the sender's.
     """
 
-    def __init__(self, packets: int) -> None:
+    def __init__(self, packets: int, seconds: float) -> None:
         self.steps = 0
-        self._packets = packets
+        self._least_packets, self._least_seconds = packets, seconds
+        self._settling = Settling(packets, seconds)
+        self._rush = Rush()
+        self._ever_known = False
         self._envelope: Envelope | None = None
         self._newest_sent = 0.0
         self._taught = 0.0  # steady time of the last packet that the line was learnt from
@@ -83,8 +94,24 @@ class SenderClock:
 
     @property
     def calibrated(self) -> bool:
-        """Whether enough packets have come since the start, or since the last step."""
-        return self._envelope is not None and self._envelope.packets >= self._packets
+        """Whether the offset is known, and no longer the guess of the first packets since the
+        start, or since the last step.
+        """
+        return self._settling.done
+
+    @property
+    def packets(self) -> int:
+        """How many packets have taught the offset, since the start or the last step."""
+        return self._settling.seen
+
+    @property
+    def backlog(self) -> bool:
+        """Whether packets come faster than their own times allow: they have waited somewhere."""
+        return self._rush.packets >= _BACKLOG
+
+    @property
+    def _rushed(self) -> bool:
+        return self._rush.packets >= _RUSHED_BELOW
 
     @property
     def suspecting(self) -> bool:
@@ -110,6 +137,7 @@ class SenderClock:
         """This host's clock was set ahead by so much: so are all offsets."""
         if self._envelope is not None:
             self._envelope.shift(seconds)
+        self._settling.shift(seconds)
         shifted = [replace(each, difference=each.difference + seconds) for each in self._suspects]
         self._suspects = deque(shifted, _SUSPECTS_BACK)
         self._doubted.clear()
@@ -117,22 +145,27 @@ class SenderClock:
     def observe(self, sent: float, received: float, steady_time: float) -> Observation:
         """Learn from one packet, or suspect it."""
         packet = _Packet(sent, steady_time, received - sent)
+        self._rush.add(sent, steady_time)
         if self._envelope is None:
             self._start_over([packet])
             return Observation(packet.difference, "")
         if self._is_suspect(self._envelope, packet):
+            if packet.difference < self._envelope.at(steady_time) and self._rushed:
+                return self._start_over_in_backlog(packet)
             return self._suspect(self._envelope, packet)
         notice = self._forget_suspects(self._envelope)
         self._newest_sent = max(self._newest_sent, sent)
         if self._is_doubtful(self._envelope, packet):
             return Observation(packet.difference, notice)
         if self._is_late_after_silence(self._envelope, packet):
+            if not self.calibrated:  # there is nothing yet that it could be late by
+                self._start_over([packet])
+                return Observation(packet.difference, notice)
             late = self._tell_of_lateness(self._envelope, packet)
             notice = joined(notice, late)
         else:
             self._late_since, self._told_late = None, False
-            self._taught = steady_time
-            self._envelope.add(steady_time, packet.difference)
+            self._teach(self._envelope, packet)
         return Observation(self.offset(steady_time), notice)
 
     def _is_suspect(self, envelope: Envelope, packet: _Packet) -> bool:
@@ -169,8 +202,8 @@ class SenderClock:
         if len(differences) < needed or not agreed:
             return Observation(min(packet.difference, line) if known else packet.difference, "")
         step = line - min(differences)
-        if envelope.packets < _SUSPECTS_AHEAD:
-            notice = f"the first packet's times were off by {-step:+.3f} s: forgotten"
+        if envelope.packets < _SUSPECTS_AHEAD or not self._ever_known:
+            notice = f"the first packets' times were off by {-step:+.3f} s: forgotten"
         else:
             self.steps += 1
             notice = (
@@ -182,11 +215,30 @@ class SenderClock:
         self._start_over(list(self._suspects)[-needed:])
         return Observation(self.offset(packet.steady), notice)
 
+    def _start_over_in_backlog(self, packet: _Packet) -> Observation:
+        error, was_known = self.offset(packet.steady) - packet.difference, self.calibrated
+        self._start_over([packet])
+        if not was_known:
+            return Observation(packet.difference, "")
+        return Observation(
+            packet.difference,
+            f"packets come faster than their own times allow, and are {error:.3f} s newer than "
+            "they seemed: the offset was learnt from a backlog, and is learnt again",
+        )
+
+    def _teach(self, envelope: Envelope, packet: _Packet) -> None:
+        self._taught = packet.steady
+        envelope.add(packet.steady, packet.difference)
+        self._settling.add(packet.sent, packet.steady, packet.difference)
+        self._ever_known |= self._settling.done
+
     def _start_over(self, packets: Sequence[_Packet]) -> None:
         first, *rest = packets
         self._envelope = Envelope(first.steady, first.difference)
+        self._settling = Settling(self._least_packets, self._least_seconds)
+        self._settling.add(first.sent, first.steady, first.difference)
         for packet in rest:
-            self._envelope.add(packet.steady, packet.difference)
+            self._teach(self._envelope, packet)
         self._newest_sent = max(packet.sent for packet in packets)
         self._taught = packets[-1].steady
         self._suspects.clear()
