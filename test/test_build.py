@@ -37,6 +37,7 @@ NAMES = {
     "numpy": ("python3-numpy", "numpy"),
     "rosbags": ("python3-rosbags-pip", "rosbags"),
     "safetensors": ("python3-transformers-pip", "transformers"),  # comes with it
+    "simplejpeg": ("python3-simplejpeg-pip", "simplejpeg"),
     "tokenizers": ("python3-transformers-pip", "transformers"),  # comes with it
     "tornado": ("python3-tornado", "tornado"),
     "tqdm": ("python3-tqdm", "tqdm"),

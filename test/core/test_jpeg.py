@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+from vla_inference_ros.core.jpeg import MOST_SCANS, JpegError, jpeg_form, jpeg_size
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 
@@ -27,7 +27,16 @@ def frame_header(width: int, height: int, marker: int = 0xC0) -> bytes:
     return segment(marker, b"\x08" + size + bytes.fromhex("03 01 22 00 02 11 01 03 11 01"))
 
 
+def scan(first: int = 0, last: int = 63, low: int = 0, ids: bytes = b"\1\2\3") -> bytes:
+    """A scan's header and a little coded data."""
+    components = b"".join(bytes([each, 0]) for each in ids)
+    header = bytes([len(ids)]) + components + bytes([first, last, low])
+    return segment(0xDA, header) + b"\x12\xff\x00\x34\xff\xd0\x56"
+
+
 WHOLE = encoded(64, 48)
+PROGRESSIVE = encoded(64, 48, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+SCAN = scan()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (64, 48), (1280, 720), (333, 1000)])
@@ -68,26 +77,73 @@ def test_segments_before_the_frame_are_skipped_whatever_they_hold() -> None:
 
 @pytest.mark.parametrize("marker", sorted({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}))
 def test_every_kind_of_frame_gives_its_size(marker: int) -> None:
-    assert jpeg_size(START + frame_header(40, 30, marker) + END) == (40, 30)
+    assert jpeg_size(START + frame_header(40, 30, marker) + SCAN + END) == (40, 30)
 
 
 @pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC])
 def test_what_only_looks_like_a_frame_is_skipped(marker: int) -> None:
-    assert jpeg_size(START + frame_header(1, 2, marker) + frame_header(40, 30) + END) == (40, 30)
+    looks_like_one = frame_header(1, 2, marker)
+    assert jpeg_size(START + looks_like_one + frame_header(40, 30) + SCAN + END) == (40, 30)
 
 
 def test_fill_bytes_and_standalone_markers_are_skipped() -> None:
     odd = b"\xff\xff\xff\x01\xff\xd0\xff\xff"
-    assert jpeg_size(START + odd + frame_header(40, 30) + END) == (40, 30)
+    assert jpeg_size(START + odd + frame_header(40, 30) + SCAN + END) == (40, 30)
 
 
 def test_the_largest_size_is_read_without_decoding() -> None:
-    assert jpeg_size(START + frame_header(65_535, 65_535) + END) == (65_535, 65_535)
+    assert jpeg_size(START + frame_header(65_535, 65_535) + SCAN + END) == (65_535, 65_535)
 
 
-@pytest.mark.parametrize("padding", [0, 1, 16, 62])
-def test_padding_behind_the_end_is_taken(padding: int) -> None:
-    assert jpeg_size(WHOLE + bytes(padding)) == (64, 48)
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\0" * 512, b"\xff" * 200, WHOLE])
+def test_padding_behind_the_end_is_taken(padding: bytes) -> None:
+    form = jpeg_form(WHOLE + padding)
+    assert (form.width, form.height, form.trailing) == (64, 48, len(padding))
+
+
+def test_absent_tables_are_told() -> None:
+    assert jpeg_form(WHOLE).has_tables
+    assert not jpeg_form(START + frame_header(40, 30) + SCAN + END).has_tables
+
+
+def scans_of(data: bytes) -> list[int]:
+    return [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_cut() -> None:
+    """Whole by every marker, and the decoder makes a coarser picture of it without a word."""
+    begins = scans_of(PROGRESSIVE)
+    assert jpeg_form(PROGRESSIVE).scans == len(begins) > 5
+    for begin in begins[1:]:
+        with pytest.raises(JpegError, match="before its last one: cut short"):
+            jpeg_size(PROGRESSIVE[:begin] + END)
+
+
+def test_each_component_has_its_scan() -> None:
+    one_by_one = [scan(ids=bytes([each])) for each in (1, 2, 3)]
+    assert jpeg_form(START + frame_header(40, 30) + b"".join(one_by_one) + END).scans == 3
+    with pytest.raises(JpegError, match="ends behind scan 2"):
+        jpeg_form(START + frame_header(40, 30) + b"".join(one_by_one[:2]) + END)
+
+
+def test_coefficients_that_no_scan_begins_are_zero_and_nothing_lacks() -> None:
+    coarse = scan(0, 0) + b"".join(scan(1, 5, ids=bytes([each])) for each in (1, 2, 3))
+    assert jpeg_form(START + frame_header(40, 30, 0xC2) + coarse + END).scans == 4
+
+
+def test_so_many_scans_that_decoding_takes_minutes_are_refused() -> None:
+    last = PROGRESSIVE[scans_of(PROGRESSIVE)[-1] : -2]
+    fits = MOST_SCANS - jpeg_form(PROGRESSIVE).scans
+    assert jpeg_form(PROGRESSIVE[:-2] + fits * last + END).scans == MOST_SCANS
+    with pytest.raises(JpegError, match=f"has {MOST_SCANS + 1} scans or more"):
+        jpeg_form(PROGRESSIVE[:-2] + (fits + 1) * last + END)
+
+
+def test_a_large_picture_may_have_fewer_scans() -> None:
+    large = START + frame_header(10_000, 10_000, 0xC2)
+    assert jpeg_form(large + 10 * scan(0, 0) + END).scans == 10
+    with pytest.raises(JpegError, match="10000x10000 pixels has 11 scans or more"):
+        jpeg_form(large + 11 * scan(0, 0) + END)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +156,14 @@ def test_padding_behind_the_end_is_taken(padding: int) -> None:
         (b"\xff\xd8\xff", "no end marker"),
         (WHOLE[:-1], "no end marker"),
         (WHOLE[: len(WHOLE) // 2], "no end marker"),
-        (WHOLE + bytes(63), "no end marker"),
         (START + END, "no frame size"),
         (START + segment(0xE0, bytes(20)) + END, "no frame size"),
         (START + segment(0xDA, bytes(10)) + frame_header(40, 30) + END, "no frame size"),
+        (START + frame_header(40, 30) + END, "no picture data"),
+        (START + frame_header(40, 30) + segment(0xDA, b"") + END, "a scan whose header is damaged"),
+        (START + frame_header(40, 30) + segment(0xDA, bytes(9)) + END, "header is damaged"),
+        (START + frame_header(40, 30, 0xC2) + scan(9, 5) + END, "header is damaged"),
+        (START + frame_header(40, 30, 0xC2) + scan(0, 64) + END, "header is damaged"),
         (START + segment(0xE0, bytes(5))[:-2] + END, "no frame size"),
         (START + b"\xff\xe1\xff\xff" + frame_header(40, 30) + END, "no frame size"),
         (START + b"\xff\xc0\x00\x11\x08\x00" + END, "no frame size"),
@@ -137,7 +197,7 @@ def test_damage_gives_a_size_or_the_error_and_nothing_else() -> None:
     source = random.Random(1)
     refused = 0
     for _ in range(2000):
-        data = bytearray(WHOLE[:400] + END)
+        data = bytearray(WHOLE)
         for _ in range(source.randint(1, 6)):
             data[source.randrange(len(data))] = source.choice((0, 0xFF, source.randrange(256)))
         try:

@@ -250,7 +250,7 @@ def test_a_picture_broken_inside_is_counted_where_it_is_decoded(
     stamp = rig.send(camera, broken)
     assert arrival(listener, images, "View3", stamp).data.tobytes() == broken
     report = listener.report("camera_bridge", "View3", lambda report: report.rejected > 0)
-    assert problems(report) == {"undecodable": 1}
+    assert problems(report) == {"damaged picture": 1}
     stamp = rig.send(camera, whole)
     listener.spin_until(lambda: raw and seconds(raw[-1].header.stamp) == stamp)
 

@@ -131,7 +131,7 @@ def test_broken_pictures_are_counted_and_good_ones_resume(
 
     def wait_for_count(view: str, count: int) -> None:
         report = listener.report("vlm", view, lambda report: report.rejected == count)
-        assert problems(report) == {"undecodable": count}
+        assert problems(report) == {"damaged picture": count}
 
     bad = [
         (b"", raw_image(damaged, encoding="nonsense")),

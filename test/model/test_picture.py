@@ -5,6 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 
 from vla_inference_ros.model.interface import FrameError, View
 from vla_inference_ros.model.picture import HEIGHT, WIDTH, decode, picture_size
@@ -61,6 +62,7 @@ def test_a_picture_that_says_it_is_huge_is_refused_undecoded(
     assert picture_size(View("View1", 0.0, make(10_000, 10_000))) == (10_000, 10_000)
     decoded: list[object] = []
     monkeypatch.setattr(cv2, "imdecode", lambda *given: decoded.append(given))
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *given, **_: decoded.append(given))
     with pytest.raises(FrameError, match=r"View3.* is 10001x10000, over the limit of 100000000"):
         decode(View("View3", 0.0, make(10_001, 10_000)))
     assert not decoded

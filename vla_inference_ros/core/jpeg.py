@@ -1,39 +1,101 @@
-"""Reads a JPEG's size from its own header, so that a broken or absurd one is refused undecoded."""
+"""Reads a JPEG's form from its markers, so that a broken, cut or costly one is refused undecoded.
+
+Owns what can be told without decoding, in one pass over the bytes. Does not own decoding, which
+finds what is damaged between the markers (``pictures``).
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MOST_SCANS = 64  # a progressive JPEG has about 10; each costs a pass over all pixels
+MOST_WORK = 1_000_000_000  # scans times pixels: half a second, whatever the few bytes say
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 # Start-of-frame markers carry the size: C0..CF but for C4 (tables), C8 (reserved), CC (arithmetic).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
-_SCAN_MARKER = 0xDA
-_TRAILER = 64  # bytes behind the end marker that some encoders pad with
+_TABLES_MARKER, _END_MARKER, _SCAN_MARKER = 0xC4, 0xD9, 0xDA
+# In coded data FF is followed by 00, and restart markers belong to the data.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_COEFFICIENTS = 64  # of a block
 
 
 class JpegError(ValueError):
-    """The bytes are not a whole JPEG."""
+    """The bytes are not a whole JPEG, or one that would take too long to decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class JpegForm:
+    """What the markers say: ``width`` and ``height`` [pixels], how many scans, whether there are
+    Huffman tables (some cameras leave the standard ones out), and bytes behind the end marker.
+    """
+
+    width: int
+    height: int
+    scans: int
+    has_tables: bool
+    trailing: int
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels of a JPEG, from its start-of-frame segment (ITU-T T.81, B.2.2).
+    """(width, height) in pixels of a JPEG; raises :class:`JpegError` as :func:`jpeg_form` does."""
+    form = jpeg_form(data)
+    return form.width, form.height
 
-    Checks the start and end markers as well, so a truncated file raises :class:`JpegError`.
+
+def jpeg_form(data: bytes) -> JpegForm:
+    """The form of a JPEG by its markers (ITU-T T.81, annex B).
+
+    :class:`JpegError` if its start, size or end is missing, if a scan that it needs is missing, or
+    if it has more scans than ``MOST_SCANS`` or, with its pixels, than ``MOST_WORK``.
     """
     if not data:
         raise JpegError("the JPEG is empty")
     if not data.startswith(_START):
         raise JpegError(f"not a JPEG: starts with {data[:4].hex(' ')}, not ff d8")
-    if data.find(_END, len(data) - _TRAILER if len(data) > _TRAILER else 2) < 0:
-        raise JpegError(f"JPEG of {len(data)} bytes has no end marker: cut short on the way?")
-    width, height = _frame_size(data)
-    if width == 0 or height == 0:
-        raise JpegError(f"JPEG says it is {width}x{height}")
-    return width, height
+    if data.rfind(_END) < len(_START):
+        raise _cut(data)
+    frame: _Frame | None = None
+    scans, has_tables = 0, False
+    for marker, begin, end in _segments(data):
+        if marker == _END_MARKER and frame is not None:
+            frame.check_complete(scans)
+            return JpegForm(frame.width, frame.height, scans, has_tables, len(data) - end)
+        if marker in (_END_MARKER, _SCAN_MARKER) and frame is None:
+            break
+        if marker == _TABLES_MARKER:
+            has_tables = True
+        elif marker in _FRAME_MARKERS and frame is None:
+            frame = _frame(marker, data[begin:end])
+        elif marker == _SCAN_MARKER and frame is not None:
+            scans += 1
+            _check_work(scans, frame)
+            frame.take_scan(data[begin:end])
+    if frame is None:
+        raise JpegError("JPEG header has no frame size")
+    raise _cut(data)
 
 
-def _frame_size(data: bytes) -> tuple[int, int]:
-    position = 2
-    while position + 4 <= len(data):
+def _cut(data: bytes) -> JpegError:
+    return JpegError(f"JPEG of {len(data)} bytes has no end marker: cut short on the way?")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each marker with where its content begins and ends, up to the end marker or the data's end.
+
+    Coded data behind a scan's header is passed over, with whatever else stands before a marker.
+    """
+    position, coded = len(_START), False
+    while position + 2 <= len(data):
+        if coded:
+            found = _NEXT_MARKER.search(data, position)
+            if found is None:
+                return
+            position = found.start()
         if data[position] != 0xFF:
             raise JpegError(f"JPEG header is damaged at byte {position}")
         marker = data[position + 1]
@@ -41,12 +103,74 @@ def _frame_size(data: bytes) -> tuple[int, int]:
             position += 1
         elif marker in _STANDALONE_MARKERS:
             position += 2
-        elif marker in _FRAME_MARKERS and position + 9 <= len(data):
-            height = int.from_bytes(data[position + 5 : position + 7], "big")
-            width = int.from_bytes(data[position + 7 : position + 9], "big")
-            return width, height
-        elif marker == _SCAN_MARKER:
-            break
+        elif marker == _END_MARKER:
+            yield marker, position, position + 2
+            return
         else:
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    raise JpegError("JPEG header has no frame size")
+            begin = position + 2
+            length = int.from_bytes(data[begin : begin + 2], "big")
+            end = begin + max(2, length)  # the length counts itself
+            if end > len(data):
+                return
+            yield marker, begin + 2, end
+            if length < 2:
+                raise JpegError(f"JPEG header is damaged at byte {begin}")
+            position, coded = end, coded or marker == _SCAN_MARKER
+
+
+@dataclass(slots=True)
+class _Frame:
+    """What a frame's header says; ``open`` are the bits of each component's coefficients whose last
+    scan has not come yet.
+    """
+
+    width: int
+    height: int
+    progressive: bool
+    open: dict[int, int] = field(default_factory=dict)
+
+    def take_scan(self, header: bytes) -> None:
+        """Note what a scan of these components brings (B.2.3)."""
+        count = header[0] if header else 0
+        if not count or len(header) != 4 + 2 * count:
+            raise JpegError("JPEG has a scan whose header is damaged")
+        first, last, approximation = header[-3:]
+        for component in header[1 : 1 + 2 * count : 2]:
+            if not self.progressive:
+                self.open[component] = 0
+                continue
+            if not first <= last < _COEFFICIENTS:
+                raise JpegError("JPEG has a scan whose header is damaged")
+            bits = (1 << last + 1) - (1 << first)
+            known = self.open.get(component, 0)
+            # The low four bits say how many binary places are left to later scans.
+            self.open[component] = known | bits if approximation & 0x0F else known & ~bits
+
+    def check_complete(self, scans: int) -> None:
+        """At the end marker: JpegError if a scan is missing."""
+        if not scans:
+            raise JpegError("JPEG has no picture data")
+        if any(self.open.values()):
+            raise JpegError(f"JPEG ends behind scan {scans}, before its last one: cut short?")
+
+
+def _frame(marker: int, header: bytes) -> _Frame | None:
+    """None if it is too short to be one."""
+    if len(header) < 6:
+        return None
+    height, width = int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
+    if width == 0 or height == 0:
+        raise JpegError(f"JPEG says it is {width}x{height}")
+    components = header[6::3]
+    # Of each component at least the mean of its blocks must come.
+    return _Frame(width, height, marker in _PROGRESSIVE_MARKERS, dict.fromkeys(components, 1))
+
+
+def _check_work(scans: int, frame: _Frame) -> None:
+    pixels = frame.width * frame.height
+    if scans > MOST_SCANS or (scans > 1 and scans * pixels > MOST_WORK):
+        raise JpegError(
+            f"JPEG of {frame.width}x{frame.height} pixels has {scans} scans or more, which would "
+            f"take too long to decode (limits: {MOST_SCANS} scans, and {MOST_WORK:.0e} pixels in "
+            "all of them): has the camera's encoder a baseline mode?"
+        )

@@ -17,6 +17,7 @@ OVERTAKEN = "packets overtake each other"
 REPEATED = "packets are repeated"
 CLOCK_STEP = "the clock stepped"
 UNCHANGED = "pictures stay the same"
+DAMAGED = "damaged picture"
 
 
 class Troubles:

@@ -17,7 +17,7 @@ DISTRIBUTIONS = {7: "jazzy", 9: "kilted"}  # by the major version of their rclpy
 _SOURCE = "source /opt/ros/kilted/setup.bash (or jazzy's), or let 'make setup' install ROS's wheels"
 # What pip calls the modules, where that is another name.
 _PIP_NAMES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "zmq": "pyzmq"}
-_MODULES = ("cv2", "numpy", "rosbags", "yaml", "zmq")
+_MODULES = ("cv2", "numpy", "rosbags", "simplejpeg", "yaml", "zmq")
 _MODEL_MODULES = ("torch", "transformers")  # not for model stub
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vla_inference_ros.core.pictures import decode
 
 QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
 _KEPT = 4096  # frames whose numbers are kept for the quantiles
@@ -99,13 +100,14 @@ class PictureStatistics:
 
 def levels_of(jpeg: bytes) -> NDArray[np.int64] | None:
     """How often each level occurs in each channel of a picture, (3, 256) in the order red, green,
-    blue, of every n-th pixel of a large one. None if it cannot be decoded.
+    blue, of every n-th pixel of a large one. None if it is damaged.
     """
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
+    try:
+        picture = decode(jpeg).pixels
+    except ValueError:
         return None
     step = max(1, max(picture.shape[:2]) // _SIDE)
-    pixels = picture[::step, ::step, ::-1].reshape(-1, 3)
+    pixels = picture[::step, ::step].reshape(-1, 3)
     counts = [np.bincount(pixels[:, channel], minlength=_LEVELS) for channel in range(3)]
     return np.stack(counts).astype(np.int64)
 

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
 import zmq
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vla_inference_ros.convert import compressed_image, frame_info, image
 from vla_inference_ros.core.clock import CLOCK_MODES
+from vla_inference_ros.core.pictures import decode
+from vla_inference_ros.core.troubles import DAMAGED
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
 from vla_inference_ros.msg import FrameInfo
@@ -174,13 +174,14 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         return self._clocks[camera]
 
     def _publish_raw(self, view: str, frame: CameraFrame, stamp: Header) -> None:
-        pixels = cv2.imdecode(np.frombuffer(frame.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if pixels is None:
+        try:
+            pixels = decode(frame.jpeg, "BGR").pixels
+        except ValueError as error:
             self._views[view].problem(
-                "undecodable", f"a JPEG of camera {frame.camera!r} cannot be decoded"
+                DAMAGED, f"no raw picture of camera {frame.camera[:60]!r}: {error}"
             )
             return
-        self._raw[view].publish(image(pixels.astype(np.uint8, copy=False), stamp))
+        self._raw[view].publish(image(pixels, stamp))
 
 
 def _clock_modes(entries: list[str], views: list[str]) -> dict[str, str]:

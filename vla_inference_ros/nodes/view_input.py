@@ -12,7 +12,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import rgb_pixels, seconds
-from vla_inference_ros.core.troubles import UNCHANGED
+from vla_inference_ros.core.troubles import DAMAGED, UNCHANGED
 from vla_inference_ros.model.interface import FrameError, View
 from vla_inference_ros.model.unchanged import UnchangedPicture
 from vla_inference_ros.nodes import qos
@@ -85,7 +85,7 @@ class ViewInput:
     def drop(self, error: FrameError) -> None:
         """Forget a picture that cannot be read: the view waits for the next one."""
         self._picture = None
-        self._stream.problem("undecodable", f"no update with this picture: {error}")
+        self._stream.problem(DAMAGED, f"no update with this picture: {error}")
 
     def _look(self) -> None:
         """Keep the newest picture of those that have come since the last look.

@@ -16,7 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.model.interface import VIEWS, FrameError, View
+from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, StreamReport
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.console import is_console_line
@@ -106,8 +106,8 @@ class WatchedTopics:
                 continue
             stamp = seconds(message.header.stamp)
             try:
-                jpeg = small_picture(View(view, stamp, message.data.tobytes()))
-            except (FrameError, ValueError) as error:
+                jpeg = small_picture(message.data.tobytes())
+            except ValueError as error:
                 self._board.post_bad_picture(view, stamp, str(error))
             else:
                 self._board.post_picture(view, stamp, jpeg)

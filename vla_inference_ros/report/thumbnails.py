@@ -6,15 +6,13 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+from vla_inference_ros.core.pictures import decode
 
 _SLOTS = 24  # moments that are kept at most, twice as many before they are thinned out
 _FIRST_SLOT = 1 / 16  # the first length of a slot; doubles, so that times stay exact [s]
 _QUALITY = 70  # JPEG
 _MOST_VIEWS = 16  # of which pictures are kept
-_MOST_PIXELS = 100_000_000  # of a picture that is decoded
 
 
 class Thumbnails:
@@ -66,9 +64,10 @@ class Thumbnails:
 
 
 def small_jpeg(jpeg: bytes, size: int) -> bytes | None:
-    """The picture no wider and no higher than ``size``; None if it cannot be decoded."""
-    picture = _decoded(jpeg)
-    if picture is None:
+    """The picture no wider and no higher than ``size``; None if it is damaged."""
+    try:
+        picture = decode(jpeg, "BGR", least=(size, size)).pixels
+    except ValueError:
         return None
     height, width = picture.shape[:2]
     scale = min(1.0, size / max(width, height))
@@ -76,14 +75,3 @@ def small_jpeg(jpeg: bytes, size: int) -> bytes | None:
     picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA).astype(np.uint8)
     _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return encoded.tobytes()
-
-
-def _decoded(jpeg: bytes) -> NDArray[np.uint8] | None:
-    try:
-        width, height = jpeg_size(jpeg)
-        if width * height > _MOST_PIXELS:
-            return None
-        picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
-    except (JpegError, cv2.error):
-        return None
-    return None if picture is None else picture.astype(np.uint8, copy=False)

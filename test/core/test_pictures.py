@@ -1,0 +1,172 @@
+"""Which pictures are decoded, which are refused as damaged, and which are only odd."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vla_inference_ros.core.pictures import MOST_EXTRANEOUS, decode
+from vla_inference_ros.sim.jpeg_damage import cut, emptied, endless, zeroed
+
+CASES = Path(__file__).parents[1] / "data" / "jpeg"
+END = b"\xff\xd9"
+CONTROL = (CASES / "base420.jpg").read_bytes()
+ODD = {
+    "avi1_nodht": ("no Huffman tables in the JPEG",),
+    "trail512zeros": ("bytes behind the JPEG's end",),
+    "trail_ff": ("bytes behind the JPEG's end",),
+}
+
+
+def pixels(data: bytes) -> NDArray[np.uint8]:
+    """By OpenCV's decoder."""
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    assert found is not None
+    return found.astype(np.uint8)
+
+
+def encoded(*options: int, quality: int = 72) -> bytes:
+    image = pixels(CONTROL)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality, *options])[1].tobytes()
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.jpg")), ids=lambda path: path.stem)
+def test_what_real_cameras_send_is_decoded_pixel_for_pixel(path: Path) -> None:
+    data = path.read_bytes()
+    if path.stem == "noeoi":
+        with pytest.raises(ValueError, match="no end marker: cut short"):
+            decode(data)
+        return
+    decoded = decode(data, "BGR")
+    np.testing.assert_array_equal(decoded.pixels, pixels(data))
+    np.testing.assert_array_equal(decode(data).pixels, pixels(data)[..., ::-1])
+    assert decode(data, "GRAY").pixels.shape == (360, 640)
+    assert decoded.oddities == ODD.get(path.stem, ())
+
+
+def test_an_orientation_tag_is_not_followed() -> None:
+    tagged = (CASES / "exif6.jpg").read_bytes()
+    np.testing.assert_array_equal(decode(tagged).pixels, decode(CONTROL).pixels)
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR", "GRAY"])
+def test_a_reduced_jpeg_is_decoded_to_no_less_than_asked(order: str) -> None:
+    assert decode(CONTROL, order, (320, 180)).pixels.shape[:2] == (180, 320)  # type: ignore[arg-type]
+    assert decode(CONTROL, order, (300, 1)).pixels.shape[:2] == (180, 320)  # type: ignore[arg-type]
+    assert decode(CONTROL, order, (9999, 9999)).pixels.shape[:2] == (360, 640)  # type: ignore[arg-type]
+
+
+KINDS = {
+    "baseline": encoded(),
+    "optimized": encoded(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    "fine": encoded(quality=97),
+    "restarts": encoded(cv2.IMWRITE_JPEG_RST_INTERVAL, 4),
+    "progressive": encoded(cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+}
+
+
+@pytest.mark.parametrize("damage", [zeroed, cut, emptied], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_markers_do_not_hide_a_damaged_body(
+    damage: Callable[[bytes], bytes], kind: str
+) -> None:
+    spoilt = damage(KINDS[kind])
+    assert spoilt.endswith(END)
+    for least in ((0, 0), (320, 180), (80, 45)):  # what is reduced is read as a whole
+        with pytest.raises(ValueError, match=r"damaged|cut short"):
+            decode(spoilt, "RGB", least)
+
+
+@pytest.mark.parametrize("kind", ["baseline", "optimized", "fine"])
+@pytest.mark.parametrize("length", [100, 1000, 5000])
+def test_a_hole_in_the_body_is_noticed(kind: str, length: int) -> None:
+    data = KINDS[kind]
+    middle = len(data) // 2
+    for filling in (bytes(length), b"\xff\x00" * (length // 2), b""):
+        with pytest.raises(ValueError, match="damaged"):
+            decode(data[:middle] + filling + data[middle + length :])
+
+
+def test_a_lost_part_between_restarts_is_noticed() -> None:
+    data = KINDS["restarts"]
+    for lost in (200, 2000):
+        with pytest.raises(ValueError, match="damaged"):
+            decode(data[: len(data) // 2] + data[len(data) // 2 + lost :])
+
+
+@pytest.mark.parametrize("count", [2, 16, MOST_EXTRANEOUS])
+def test_extraneous_bytes_before_the_end_are_odd_and_taken(count: int) -> None:
+    """As many webcams leave them; the first two may be taken for the last block's."""
+    decoded = decode(CONTROL[:-2] + bytes(count) + END, "BGR")
+    np.testing.assert_array_equal(decoded.pixels, pixels(CONTROL))
+    assert set(decoded.oddities) <= {"extraneous bytes before the JPEG's end"}
+    assert decoded.oddities or count <= 2
+
+
+def test_so_much_behind_the_last_block_is_damage() -> None:
+    with pytest.raises(ValueError, match="extraneous bytes"):
+        decode(CONTROL[:-2] + bytes(2 * MOST_EXTRANEOUS) + END)
+
+
+def test_extraneous_bytes_do_not_hide_damage_before_them() -> None:
+    spoilt = cut(CONTROL)
+    with pytest.raises(ValueError, match="premature end"):
+        decode(spoilt[:-2] + bytes(16) + END)
+
+
+def test_flipped_bits_give_a_picture_or_the_error_and_nothing_else() -> None:
+    dice = random.Random(1)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(CONTROL)
+        for _ in range(dice.randint(1, 6)):
+            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        try:
+            assert decode(bytes(data), "RGB", (160, 90)).pixels.ndim == 3
+        except ValueError:
+            refused += 1
+    assert 0 < refused < 300
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = endless(CONTROL)
+    monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: pytest.fail("was decoded"))
+    with pytest.raises(ValueError, match="scans or more, which would take too long"):
+        decode(bomb)
+
+
+PNG = cv2.imencode(".png", pixels(CONTROL))[1].tobytes()
+
+
+def test_a_png_is_decoded() -> None:
+    np.testing.assert_array_equal(decode(PNG, "BGR").pixels, pixels(CONTROL))
+    np.testing.assert_array_equal(decode(PNG).pixels, pixels(CONTROL)[..., ::-1])
+    assert decode(PNG, "GRAY").pixels.shape == (360, 640)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        PNG[: len(PNG) // 2],
+        PNG[: len(PNG) // 2] + PNG[-12:],
+        PNG[:5000] + bytes([PNG[5000] ^ 8]) + PNG[5001:],
+        PNG[:-12],
+    ],
+    ids=["cut", "cut with an end", "flipped", "no end"],
+)
+def test_a_damaged_png_is_refused(damaged: bytes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        decode(damaged)
+
+
+@pytest.mark.parametrize("nothing", [b"", b"no picture", b"\xff\xd8\xff\xd9"])
+def test_what_is_no_picture_is_refused(nothing: bytes) -> None:
+    with pytest.raises(ValueError, match="JPEG"):
+        decode(nothing)

@@ -1,0 +1,133 @@
+"""Decodes pictures, JPEG and PNG, and tells the damaged ones: the one place where that is done.
+
+Owns what is refused and what is only odd. An orientation tag is not followed: the policy was
+trained on pixels as they are coded. Does not own what is made of the pixels.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from vla_inference_ros.core.jpeg import JpegError, JpegForm, jpeg_form
+
+MAX_PIXELS = 100_000_000  # of a picture that is decoded: 300 MB
+MOST_EXTRANEOUS = 512  # bytes before the end marker that an encoder may leave
+
+Order = Literal["RGB", "BGR", "GRAY"]
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER = struct.Struct(">I4sII")  # length, type, width, height: the first chunk's start
+_PNG_FLAGS = {
+    "RGB": cv2.IMREAD_COLOR,
+    "BGR": cv2.IMREAD_COLOR,
+    "GRAY": cv2.IMREAD_GRAYSCALE,
+}
+# libjpeg-turbo tells of the first thing that is wrong. Behind the last scan nothing can follow.
+_EXTRANEOUS_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """``pixels`` (H, W, 3) uint8, or (H, W) of "GRAY"; ``oddities`` are what the picture has that
+    ordinary ones have not, and that does no harm, each in short plain words.
+    """
+
+    pixels: NDArray[np.uint8]
+    oddities: tuple[str, ...] = ()
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels without decoding.
+
+    ValueError for bytes that are neither a JPEG, whole by its markers, nor a PNG, and for more
+    than ``MAX_PIXELS``.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        return _bounded(*_png_size(data))
+    form = jpeg_form(data)
+    return _bounded(form.width, form.height)
+
+
+def decode(data: bytes, order: Order = "RGB", least: tuple[int, int] = (0, 0)) -> Decoded:
+    """A JPEG's or PNG's pixels; a JPEG reduced while it is decoded, which costs less, but to no
+    less than ``least`` (width, height) where it was not smaller; (0, 0) does not reduce it.
+
+    ValueError as :func:`picture_size`, and for a picture that is damaged: one that ends early, has
+    a bad code or lacks data. Then a decoder fills in, and the pixels look whole.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        _bounded(*_png_size(data))
+        return Decoded(_decoded_png(data, order))
+    form = jpeg_form(data)
+    _bounded(form.width, form.height)
+    return _decoded_jpeg(data, form, order, least)
+
+
+def _bounded(width: int, height: int) -> tuple[int, int]:
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"the picture is {width}x{height}, over the limit of {MAX_PIXELS} pixels: "
+            "is the topic the right camera's?"
+        )
+    return width, height
+
+
+def _decoded_jpeg(data: bytes, form: JpegForm, order: Order, least: tuple[int, int]) -> Decoded:
+    oddities = _odd_markers(form)
+    width, height = least
+    reduction = {"min_width": width, "min_height": height} if width and height else {}
+    try:
+        try:
+            pixels = simplejpeg.decode_jpeg(data, order, **reduction)
+        except ValueError as error:
+            found = _EXTRANEOUS_AT_END.search(str(error))
+            if found is None or int(found[1]) > MOST_EXTRANEOUS:
+                raise
+            oddities = (*oddities, "extraneous bytes before the JPEG's end")
+            pixels = simplejpeg.decode_jpeg(data, order, strict=False, **reduction)
+    except ValueError as error:
+        raise JpegError(f"the JPEG is damaged: {error}") from error
+    return Decoded(pixels[..., 0] if order == "GRAY" else pixels, oddities)
+
+
+def _odd_markers(form: JpegForm) -> tuple[str, ...]:
+    odd = {
+        "no Huffman tables in the JPEG": not form.has_tables,
+        "bytes behind the JPEG's end": form.trailing > 0,
+    }
+    return tuple(what for what, is_so in odd.items() if is_so)
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels from a PNG's first chunk (RFC 2083, 4.1.1)."""
+    header = data[len(_PNG_SIGNATURE) : len(_PNG_SIGNATURE) + _PNG_HEADER.size]
+    if len(header) < _PNG_HEADER.size:
+        raise ValueError(f"PNG of {len(data)} bytes is cut short in its header")
+    length, kind, width, height = _PNG_HEADER.unpack(header)
+    if (length, kind) != (13, b"IHDR"):
+        raise ValueError("PNG header is damaged: its first chunk is not IHDR")
+    if width == 0 or height == 0:
+        raise ValueError(f"PNG says it is {width}x{height}")
+    return width, height
+
+
+def _decoded_png(data: bytes, order: Order) -> NDArray[np.uint8]:
+    """OpenCV gives nothing for a PNG that is cut or whose checksums do not fit."""
+    flags = _PNG_FLAGS[order] | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ValueError(f"the PNG is damaged: {error.err}") from error
+    if pixels is None:
+        raise ValueError(f"the PNG of {len(data)} bytes is damaged")
+    if order == "RGB":
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels.astype(np.uint8, copy=False)
