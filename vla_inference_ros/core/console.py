@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vla_inference_ros.core.printable import told
+
 VERBOSITIES = ("quiet", "normal", "debug")  # what a node says: see nodes/verbosity.py
 _FIRST_ACTIONS = 3
 
@@ -41,7 +43,7 @@ class ActionLine:
             f"Sensor: {self.samples}/{self.window}"
         )
         line += f" | Not shown: {self.left_out}" if self.left_out else ""
-        return f"{line} | DEGRADED: {'; '.join(self.reasons)}" if self.reasons else line
+        return f"{line} | DEGRADED: {'; '.join(told(self.reasons))}" if self.reasons else line
 
 
 class ActionPace:

@@ -53,6 +53,20 @@ class WireError(ValueError):
         self.camera = ""
 
 
+def _check_name(camera: str) -> None:
+    """JSON can hold half a character, and a NUL, at which others would take the name to end."""
+    try:
+        is_text = b"\0" not in camera.encode()
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise WireError(
+            "bad JSON",
+            f"the camera's name {reprlib.repr(camera)} has a character that no text may have (a "
+            "lone surrogate, or NUL): does the sender cut or join its name bytewise?",
+        )
+
+
 def _check_time(name: str, value: float) -> float:
     if not EARLIEST_TIME <= value <= LATEST_TIME:  # also refuses NaN
         raise WireError(
@@ -120,6 +134,7 @@ class CameraFrame:
             raise WireError("bad JSON", f"camera header is not UTF-8 JSON: {error}") from error
         if not isinstance(header, dict) or not isinstance(header.get("camera"), str):
             raise WireError("bad JSON", f"camera header lacks a 'camera' name: {parts[0][:200]!r}")
+        _check_name(header["camera"])
         try:
             return cls._from(header, parts[1], max_pixels)
         except WireError as error:

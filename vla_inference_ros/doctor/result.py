@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vla_inference_ros.core.printable import printable
+
 Value = bool | int | float | str
 _NO_JSON = (math.inf, -math.inf)  # JSON has no such numbers
 _INDENT = 9  # of a line's beginning, up to the check's name
@@ -95,16 +97,6 @@ def as_json(results: Sequence[Result]) -> str:
         ],
     }
     return json.dumps(content, indent=2)
-
-
-def printable(text: str) -> str:
-    """The text on one line, with what a terminal could take for a command escaped: names come from
-    other hosts and processes.
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def _plural(number: int, word: str) -> str:

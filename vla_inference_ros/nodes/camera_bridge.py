@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vla_inference_ros.convert import compressed_image, frame_info, image
+from vla_inference_ros.core.bounded import BoundedTable
 from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.pictures import decode
 from vla_inference_ros.core.troubles import DAMAGED
@@ -28,6 +29,7 @@ from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
 _MOST_CAMERAS = 64  # camera names whose clocks are followed
+_FORGOTTEN_AFTER = 5.0  # a silent camera's clock, when another camera needs its place [s]
 DEFAULT_VIEW_MAP = [
     "View1=left+41182735",
     "View2=left+49429257",
@@ -89,7 +91,8 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         self._views = {view: self.add_stream(view) for view in self._map.views}
         self._debug = {view: DebugRecords(self, PACKET_PERIOD) for view in self._map.views}
         self._clock_modes = _clock_modes(self.config.clock_modes, self._map.views)
-        self._clocks: dict[str, SenderStamps] = {}  # of each camera's host, by the camera's name
+        # Of each camera's host, by the camera's name.
+        self._clocks = BoundedTable[str, SenderStamps](_MOST_CAMERAS, _FORGOTTEN_AFTER)
         self._compressed = {
             view: self.create_publisher(CompressedImage, f"{_topic(view)}/compressed", qos.IMAGES)
             for view in self._map.views
@@ -122,10 +125,9 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             received = time.time()
             try:
                 self._publish(CameraFrame.unpack(parts, self.config.max_pixels), received)
-            except WireError as error:
-                view = self._map.view_of(error.camera)
-                stream = self._views[view] if view else self._camera
-                stream.problem(error.kind, str(error))
+            except Exception as error:  # of this message; the next ones are read
+                view = self._map.view_of(getattr(error, "camera", ""))
+                (self._views[view] if view else self._camera).refuse(error)
             self.look()
 
     def _publish(self, frame: CameraFrame, received: float) -> None:
@@ -161,17 +163,16 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             self._publish_raw(view, frame, message.header)
 
     def _clock_of(self, camera: str, view: str) -> SenderStamps:
-        if camera not in self._clocks:
-            if len(self._clocks) >= _MOST_CAMERAS:
-                raise WireError(
-                    "too many cameras",
-                    f"camera {camera[:60]!r} is one more than {_MOST_CAMERAS} names: "
-                    "does a sender change its name with every frame?",
-                )
-            self._clocks[camera] = SenderStamps(
-                self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
+        clock = self._clocks.get(camera) or SenderStamps(
+            self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
+        )
+        if not self._clocks.put(camera, clock, time.monotonic()):
+            raise WireError(
+                "too many cameras",
+                f"camera {camera[:60]!r} is one more than {_MOST_CAMERAS} names: "
+                "does a sender change its name with every frame?",
             )
-        return self._clocks[camera]
+        return clock
 
     def _publish_raw(self, view: str, frame: CameraFrame, stamp: Header) -> None:
         try:

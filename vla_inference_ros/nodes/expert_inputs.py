@@ -110,6 +110,8 @@ class ExpertInputs:
                 keep(message)
             except ValueError as error:
                 self._stage.problem(kind, str(error))
+            except Exception as error:  # of this message; the next ones are read
+                self._stage.refuse(error)
 
     def _add_samples(self, message: SensorBatch) -> None:
         times, force, ascan = sensor_arrays(message)

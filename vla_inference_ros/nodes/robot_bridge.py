@@ -13,7 +13,7 @@ from sensor_msgs.msg import JointState
 
 from vla_inference_ros import convert
 from vla_inference_ros.core.clock import CLOCK_MODES
-from vla_inference_ros.core.wire import ROBOT_PORT, ROBOT_TOPIC, RobotPacket, WireError
+from vla_inference_ros.core.wire import ROBOT_PORT, ROBOT_TOPIC, RobotPacket
 from vla_inference_ros.msg import RobotState
 from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
@@ -83,8 +83,8 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
             received = time.time()
             try:
                 self._publish(RobotPacket.unpack(parts), received)
-            except WireError as error:
-                self._robot.problem(error.kind, str(error))
+            except Exception as error:  # of this message; the next ones are read
+                self._robot.refuse(error)
             self.look()
 
     def _publish(self, packet: RobotPacket, received: float) -> None:

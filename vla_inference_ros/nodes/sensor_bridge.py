@@ -11,7 +11,7 @@ from vla_inference_ros.convert import sensor_batch
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.udp import Datagram, UdpReceiver
-from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram, WireError
+from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram
 from vla_inference_ros.msg import SensorBatch
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
@@ -102,8 +102,8 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
                 continue
             try:
                 self._publish(datagram)
-            except WireError as error:
-                self._sensor.problem(error.kind, str(error))
+            except Exception as error:  # of this datagram; the next ones are read
+                self._sensor.refuse(error)
             self.look()
 
     def _publish(self, datagram: Datagram) -> None:

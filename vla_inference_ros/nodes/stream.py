@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+import traceback
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 
 from rclpy.node import Node
 
@@ -16,6 +18,7 @@ from vla_inference_ros.core.tally import Tally, WarningLimiter
 from vla_inference_ros.core.troubles import SILENT, Troubles
 from vla_inference_ros.msg import StreamReport
 
+CALLBACKS = "callbacks"  # a node's stream of what its executor's thread could not handle
 WARM_UP = 5.0  # of a stage, whose times then say little [s]
 
 
@@ -69,6 +72,23 @@ class Stream:
             self.troubles.see(kind)
         if self._limiter.due(kind):
             self._logger.warning(f"{self.name}: {message} ({kind}: {total} so far)")
+
+    def refuse(self, error: Exception) -> None:
+        """Count a message that ``error`` kept from being used: by the ``kind`` that this package's
+        errors have. Any other is a defect, counted by its type, and its place is told.
+        """
+        kind = getattr(error, "kind", None)
+        if isinstance(kind, str):
+            self.problem(kind, str(error))
+            return
+        name = type(error).__name__
+        place = traceback.extract_tb(error.__traceback__)[-1:]
+        where = "".join(f" in {Path(each.filename).name}, line {each.lineno}" for each in place)
+        self.problem(
+            f"unexpected {name}",
+            f"a message is not used, because of a {name}{where}: {error}. That is a defect of this "
+            "package; all other messages are used",
+        )
 
     def trouble(self, what: str, message: str) -> None:
         """Tell of something wrong that is no bad input: for as long as it lasts in the reports, and

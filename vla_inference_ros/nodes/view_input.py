@@ -78,8 +78,9 @@ class ViewInput:
             return None
         try:
             view = View(self._stream.name, self._picture.stamp, self._picture.read())
-        except ValueError as error:
-            raise FrameError(self._stream.name, str(error)) from error
+        except Exception as error:  # of this picture; the next one is read
+            what = str(error) if isinstance(error, ValueError) else repr(error)
+            raise FrameError(self._stream.name, what) from error
         return self._aged(view)
 
     def drop(self, error: FrameError) -> None:

@@ -29,9 +29,10 @@ from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.logger import PrintableLogger
 from vla_inference_ros.nodes.middleware import set_up_middleware
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
-from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.stream import CALLBACKS, Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.verbosity import follow_verbosity
 
@@ -72,11 +73,15 @@ class VlaNode(Node, Generic[Config]):
     stop_time = 1.5  # that each of its threads may take to stop [s]
 
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
+        self._printable_logger = PrintableLogger(name)  # until the full name is known
         super().__init__(name, **node_arguments)
+        self._printable_logger = PrintableLogger(super().get_logger().name)
+        self._callbacks: Stream | None = None  # what could not be handled, once there is any
         follow_verbosity(self)
         self.config: Config = declare(self, config_type)
         _check_cpus(self.config)
         self.finished = False  # set by a node that has done what it was asked to
+        self.exit_status = 0  # set by one that ends as asked, but without all that it was for
         self._streams: list[Stream] = []
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
@@ -119,6 +124,18 @@ class VlaNode(Node, Generic[Config]):
     def tick_clock(self) -> TickClock:
         """The clock that this node's schedules run by."""
         return RosClock(self) if self.get_parameter("use_sim_time").value else SteadyClock()
+
+    def get_logger(self) -> PrintableLogger:
+        """The node's logger, for text from anywhere."""
+        return self._printable_logger
+
+    def refuse(self, error: Exception) -> None:
+        """Count a message, or a timer's call, that the executor's thread could not handle: in a
+        stream of its own, which comes about with the first.
+        """
+        if self._callbacks is None:
+            self._callbacks = self.add_stream(CALLBACKS)
+        self._callbacks.refuse(error)
 
     @property
     def failure(self) -> BaseException | None:
@@ -215,8 +232,13 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     status = 1
     try:
         while not (stopping.is_set() or node.finished or node.failure):
-            executor.spin_once(timeout_sec=_LOOK_PERIOD)
-            node.look()
+            try:
+                executor.spin_once(timeout_sec=_LOOK_PERIOD)
+                node.look()
+            except Exception as error:  # of one message or timer: all others are handled
+                if not rclpy.ok():
+                    raise
+                node.refuse(error)
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
         status = 0 if node.failure is None else 1
@@ -225,7 +247,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         node.close()
         executor.shutdown(timeout_sec=1.0)
         rclpy.shutdown()
-    return status
+    return status or node.exit_status
 
 
 def _check_cpus(config: object) -> None:
