@@ -15,7 +15,7 @@ import pytest
 from launching import TIMEOUT, Launch
 
 from vla_inference_ros import core, graph, launch_arguments, launcher, watching
-from vla_inference_ros.core import console
+from vla_inference_ros.core import console, printable
 
 Pretend = Callable[..., Launch]
 
@@ -29,7 +29,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
         folder.mkdir(parents=True)
     for module in (graph, launch_arguments, launcher, watching):
         shutil.copy(str(module.__file__), package)
-    for module in (core, console):
+    for module in (core, console, printable):
         shutil.copy(str(module.__file__), package / "core")
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
@@ -42,7 +42,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
         arguments: Sequence[str] = (),
         **scripts: str,
     ) -> Launch:
-        for node in (*graph.NODES, *graph.GUESTS):
+        for node in {*graph.NODES, *graph.GUESTS}:
             script = executables / node
             script.write_text(f"#!/bin/sh\n{scripts.get(node, 'exec sleep 60')}\n")
             script.chmod(0o755)
@@ -154,12 +154,65 @@ def test_nodes_are_stopped_when_nobody_reads_any_more(pretend: Pretend, terminal
 # --- guests
 
 
-def test_the_end_of_a_guest_is_no_others(pretend: Pretend) -> None:
-    launch = pretend(web_view="exit 3", arguments=["web:=true"])
-    launch.wait_for("web_view-7 has ended .exit status 3.: all else runs on")
-    assert "web_view-7" not in launch.running_nodes()
-    assert len(launch.running_nodes()) == len(graph.NODES)
+GUESTS = {
+    "monitor": ("monitor-6", []),
+    "recorder": ("recorder-7", ["save_data:=true"]),
+    "bag_recorder": ("bag_recorder-7", ["record:=true"]),
+    "web_view": ("web_view-7", ["web:=true"]),
+    "chunk_viewer": ("chunk_viewer-7", ["foxglove:=true"]),
+}
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_a_guest_that_dies_is_brought_back_and_all_else_runs_on(
+    pretend: Pretend, guest: str
+) -> None:
+    name, arguments = GUESTS[guest]
+    once = "[ -e $0.once ] && { echo back; exec sleep 60; }; touch $0.once; exit 3"
+    launch = pretend(arguments=arguments, **{guest: once})
+    launch.wait_for(
+        f"{name} died: exit status 3",
+        rf"{name} is started again in 1 s: all else runs on",
+        rf"restarted {name}, process",
+        rf"\[{name}\] back",
+    )
+    assert set(graph.NODES) <= {each.rpartition("-")[0] for each in launch.running_nodes()}
     assert launch.end(signal.SIGINT) == 0
+
+
+def test_a_guest_that_cannot_be_brought_back_costs_the_exit_status_alone(pretend: Pretend) -> None:
+    launch = pretend(recorder="exit 3", arguments=["save_data:=true"])
+    launch.wait_for(*(f"recorder-7 is started again in {delay} s" for delay in (1, 2, 4)))
+    assert len(launch.running_nodes()) == len(graph.NODES)
+    assert launch.end(signal.SIGINT) == 1
+    assert launch.lines[-1] == "[vla-launch] recorder-7 had died and was not brought back"
+
+
+def test_a_guest_that_ends_badly_in_the_end_costs_the_exit_status(pretend: Pretend) -> None:
+    recorder = "trap 'exit 1' TERM; echo up; while :; do sleep 0.05; done"
+    launch = pretend(recorder=recorder, arguments=["save_data:=true"])
+    launch.wait_for("up")
+    assert launch.end(signal.SIGINT) == 1
+    assert launch.lines[-1] == "[vla-launch] recorder-7 ended badly: exit status 1"
+
+
+def test_a_guest_that_is_ended_on_purpose_is_not_missed(pretend: Pretend) -> None:
+    launch = pretend(recorder="exit 0", arguments=["save_data:=true"])
+    launch.wait_for("recorder-7 has ended .exit status 0.: all else runs on")
+    assert launch.end(signal.SIGINT) == 0
+
+
+def test_the_monitor_ends_all_when_its_duration_is_over(pretend: Pretend) -> None:
+    launch = pretend(monitor="exit 0")
+    assert launch.end() == 0
+    assert "[vla-launch] monitor-6 has ended: stopping" in launch.lines
+
+
+def test_what_chunks_depend_on_is_no_guest() -> None:
+    bridges = {"camera_bridge", "robot_bridge", "sensor_bridge"}
+    inference = {*bridges, "vlm", "action_expert"}
+    assert {spec.name for spec in graph.build({}).nodes if not spec.is_guest} == inference
+    assert [graph.guest_delay(deaths) for deaths in (1, 2, 3, 9, 10_000)] == [1, 2, 4, 30, 30]
 
 
 def test_a_tool_is_started_if_it_is_there_and_stopped_with_the_nodes(

@@ -32,20 +32,19 @@ PACKAGE = "vla_inference_ros"
 class NodeSpec:
     """One process: executable and node have the same name; ``parameters`` override the file.
 
-    When one ends, all end; but not with a guest, which only watches.
+    When one ends, all end, but not with a guest, which only watches or records: no chunk depends on
+    it, and when it dies it is started again. A node that ``tells_end`` ends all by ending well.
     """
 
     name: str
     parameters: dict[str, Value] = field(default_factory=dict)
     is_guest: bool = False
+    tells_end: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What to run: the nodes with their parameters file, and whether to restart what dies.
-
-    A node that ends without an error, as the monitor does when the duration is over, ends all.
-    """
+    """What to run: the nodes with their parameters file, and whether to restart what dies."""
 
     nodes: tuple[NodeSpec, ...]
     params_file: Path
@@ -57,11 +56,19 @@ class Graph:
 NODES = ("vlm", "action_expert", "camera_bridge", "robot_bridge", "sensor_bridge", "monitor")
 SIM_NODES = ("sim_camera", "sim_robot", "sim_sensor")
 REPLAYED_NODES = ("vlm", "action_expert", "monitor")  # whose inputs are played
-GUESTS = (WEB_VIEW, CHUNK_VIEWER)  # whose end ends nothing else
-ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *GUESTS, *SIM_NODES, FAULT_NODE)
+VIEWERS = (WEB_VIEW, CHUNK_VIEWER)
+GUESTS = ("monitor", RECORDER, BAG_RECORDER, *VIEWERS)
+ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *VIEWERS, *SIM_NODES, FAULT_NODE)
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
+_LONGEST_DELAY = 30.0  # of a guest that dies again and again [s]
+RECOVERED_AFTER = 60.0  # without a death, the next is the first again [s]
+
+
+def guest_delay(deaths: int) -> float:
+    """How long after its so-manieth death in a row a guest is started again [s]."""
+    return min(RESPAWN_DELAY * 2.0 ** min(deaths - 1, 10), _LONGEST_DELAY)
 
 
 def prefix() -> Path:
@@ -162,7 +169,15 @@ def _graph(
     params_file = Path(given).expanduser() if given else share() / "config" / "async.yaml"
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
-    nodes = tuple(NodeSpec(name, overrides.get(name, {}), name in GUESTS) for name in names)
+    nodes = tuple(
+        NodeSpec(
+            name,
+            overrides.get(name, {}),
+            is_guest=name in GUESTS,
+            tells_end=name not in GUESTS or name == "monitor",  # when its duration is over
+        )
+        for name in names
+    )
     tools = tuple(name for name in TOOLS if values[name])
     return Graph(nodes=nodes, params_file=params_file, respawn=respawn, tools=tools)
 

@@ -26,7 +26,8 @@ _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
 
 Run the nodes of a launch file of this package, as 'ros2 launch vla_inference_ros FILE' would.
 FILE is one of: {files}
-Ctrl+C stops all nodes. The exit status is 0 unless a node has died or an argument is wrong."""
+Ctrl+C stops all nodes. The exit status is 0 unless an argument is wrong, a node has died that
+action chunks depend on, or any other was down at the end."""
 
 _STOP_TIME = 5.0  # how long nodes may take to end before they are killed, as with ros2 launch [s]
 _LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
@@ -38,15 +39,31 @@ _CLEAN = (0, -signal.SIGINT, -signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # prctl(2): a signal to the child when its parent dies
 
 
-@dataclass(slots=True)
-class _Child:
-    """One running node and the unfinished line of its output."""
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """What is run: a node as the graph has it, or without ``node`` a stock tool."""
 
     name: str
     command: list[str]
+    node: graph.NodeSpec | None = None
+
+
+@dataclass(slots=True)
+class _Child:
+    """One running program, which has died so often in a row before, and the unfinished line of its
+    output.
+    """
+
+    program: _Program
     process: subprocess.Popen[bytes]
-    is_guest: bool = False  # it only watches: nothing else ends with it
+    deaths: int = 0
+    started: float = field(default_factory=time.monotonic)
     rest: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """The program's."""
+        return self.program.name
 
     @property
     def output(self) -> IO[bytes]:
@@ -61,9 +78,8 @@ class _Due:
 
     instant: float
     verb: str
-    name: str
-    command: list[str]
-    is_guest: bool = False
+    program: _Program
+    deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -84,8 +100,8 @@ class Launcher:
         status: int | None = None
         try:
             for index, node in enumerate(self.graph.nodes, start=1):
-                name, command = f"{node.name}-{index}", _command(node, self.graph.params_file)
-                self._start(_Due(0.0, "started", name, command, node.is_guest))
+                command = _command(node, self.graph.params_file)
+                self._start(_Due(0.0, "started", _Program(f"{node.name}-{index}", command, node)))
             self._invite_guests()
             while status is None:
                 self._pass_output()
@@ -108,14 +124,14 @@ class Launcher:
                 self._say(complaint)
             for program in plan.programs:
                 instant = time.monotonic() + program.delay
-                command = program.command()
-                self._to_start.append(_Due(instant, "started", program.executable, command, True))
+                guest = _Program(program.executable, program.command())
+                self._to_start.append(_Due(instant, "started", guest))
 
     def _start(self, due: _Due) -> None:
-        child = _Child(due.name, due.command, _spawn(due.command), due.is_guest)
+        child = _Child(due.program, _spawn(due.program.command), due.deaths)
         self._running.append(child)
         self._selector.register(child.output, selectors.EVENT_READ, child)
-        self._say(f"{due.verb} {due.name}, process {child.process.pid}")
+        self._say(f"{due.verb} {child.name}, process {child.process.pid}")
 
     def _pass_output(self) -> None:
         for key, _ in self._selector.select(_LOOK_PERIOD):
@@ -138,8 +154,8 @@ class Launcher:
             self._write(f"[{child.name}] {child.rest.decode(errors='replace')}")
 
     def _look_after_children(self) -> int | None:
-        """Restart what has died, if the graph says so; otherwise, and when a node has done what
-        it was asked to, the exit status to stop with.
+        """Restart the guests that have died, and others if the graph says so; otherwise, and when
+        a node has done what it was asked to, the exit status to stop with.
         """
         for child in list(self._running):
             status = child.process.poll()
@@ -149,21 +165,30 @@ class Launcher:
                 return None
             self._running.remove(child)
             self._bury(child)
-            if child.is_guest:
+            node = child.program.node
+            if node is None or (status == 0 and not node.tells_end):
                 self._say(f"{child.name} has ended ({_describe(status)}): all else runs on")
                 continue
             if status == 0:
                 self._say(f"{child.name} has ended: stopping")
                 return 0
             self._say(f"{child.name} died: {_describe(status)}")
-            if not self.graph.respawn:
+            if not (node.is_guest or self.graph.respawn):
                 return 1
-            instant = time.monotonic() + graph.RESPAWN_DELAY
-            self._to_start.append(_Due(instant, "restarted", child.name, child.command))
+            self._restart(child, node.is_guest)
         for due in [due for due in self._to_start if time.monotonic() >= due.instant]:
             self._to_start.remove(due)
             self._start(due)
         return None
+
+    def _restart(self, child: _Child, is_guest: bool) -> None:
+        """Soon; a guest that dies at once again and again, ever later."""
+        now = time.monotonic()
+        deaths = 1 if now - child.started > graph.RECOVERED_AFTER else child.deaths + 1
+        delay = graph.guest_delay(deaths) if is_guest else graph.RESPAWN_DELAY
+        self._to_start.append(_Due(now + delay, "restarted", child.program, deaths))
+        if is_guest:
+            self._say(f"{child.name} is started again in {delay:g} s: all else runs on")
 
     def _is_to_stop_too(self) -> bool:
         """Whether the signal that ended a child comes to us too, as to all of a service at once.
@@ -191,7 +216,8 @@ class Launcher:
         for child in running:
             # Not SIGINT: while Python itself starts, that ends in a traceback.
             # rqt, though, takes no notice of SIGTERM.
-            child.process.send_signal(signal.SIGINT if child.is_guest else signal.SIGTERM)
+            is_tool = child.program.node is None
+            child.process.send_signal(signal.SIGINT if is_tool else signal.SIGTERM)
         deadline = time.monotonic() + _STOP_TIME
         while time.monotonic() < deadline and any(c.process.poll() is None for c in running):
             self._pass_output()
@@ -202,11 +228,15 @@ class Launcher:
             child.process.wait()
         for child in self._running:
             self._bury(child)
-        nodes = (child for child in self._running if not child.is_guest)
+        nodes = (child for child in self._running if child.program.node is not None)
         failed = [node for node in nodes if node.process.returncode not in _CLEAN]
         for child in failed:
             self._say(f"{child.name} ended badly: {_describe(child.process.returncode)}")
-        return not failed
+        dead = [due.program for due in self._to_start if due.deaths]
+        missing = [each.name for each in dead if each.node is not None and each.node.is_guest]
+        for name in missing:
+            self._say(f"{name} had died and was not brought back")
+        return not failed and not missing
 
     def _say(self, text: str) -> None:
         self._write(f"[vla-launch] {text}")

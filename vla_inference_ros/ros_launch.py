@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from vla_inference_ros import graph, rosbag2, watching
 from vla_inference_ros.launch_arguments import BAG_PLAYER, BAG_RECORDER
 
 _LAST_MOMENT = 1.0  # for what was inferred from a bag's last message [s]
+_down: set[str] = set()  # guests that have died and are not back yet
 
 
 def description(name: str) -> LaunchDescription:
@@ -70,15 +72,60 @@ def _actions(node: graph.NodeSpec, built: graph.Graph) -> list[LaunchDescription
         bag = Path(str(node.parameters["bag"])).expanduser()
         if rosbag2.can_play(bag):
             return _bag_play(node, built.params_file, bag)
+    if node.is_guest:
+        return [_Guest(node, built.params_file).action()]
     return [_node(node, built.params_file, built.respawn)]
+
+
+class _Guest:
+    """A node that no chunk depends on: when it dies it is started again, and all else runs on.
+
+    launch's own respawn would start it also after it has ended well, and without growing pauses.
+    """
+
+    def __init__(self, node: graph.NodeSpec, params_file: Path) -> None:
+        self._node, self._params_file = node, params_file
+        self._deaths = 0
+        self._started = 0.0
+
+    def action(self) -> Node:
+        """Its process, the next one each time."""
+        self._started = time.monotonic()
+        return _node(self._node, self._params_file, on_exit=self._on_exit)
+
+    def _on_exit(
+        self, event: ProcessExited, context: LaunchContext
+    ) -> list[LaunchDescriptionEntity]:
+        if context.is_shutdown or (event.returncode == 0 and self._node.tells_end):
+            return _end_all(event, context)
+        if event.returncode == 0:
+            return []
+        long_ago = time.monotonic() - self._started > graph.RECOVERED_AFTER
+        self._deaths = 1 if long_ago else self._deaths + 1
+        return _later(graph.guest_delay(self._deaths), event, self.action)
+
+
+def _later(
+    delay: float, event: ProcessExited, action: Callable[[], LaunchDescriptionEntity]
+) -> list[LaunchDescriptionEntity]:
+    """Start a guest that has died again."""
+
+    def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
+        _down.discard(event.process_name)
+        return [action()]
+
+    _down.add(event.process_name)
+    message = f"{event.process_name} died with exit code {event.returncode}, and is started again "
+    return [
+        LogInfo(msg=f"{message}in {delay:g} s: all else runs on"),
+        TimerAction(period=delay, actions=[OpaqueFunction(function=start)]),
+    ]
 
 
 def _node(
     node: graph.NodeSpec, params_file: Path, respawn: bool = False, on_exit: Any = None
 ) -> Node:
     # Typed: untyped text is read as YAML, where an instruction "yes" is a truth value.
-    # With a duration the monitor's end is the end of the run: launch would restart it.
-    respawn = respawn and "duration" not in node.parameters
     overrides = {k: ParameterValue(v, value_type=type(v)) for k, v in node.parameters.items()}
     return Node(
         package=graph.PACKAGE,
@@ -87,7 +134,7 @@ def _node(
         output="screen",
         respawn=respawn,
         respawn_delay=graph.RESPAWN_DELAY,
-        on_exit=None if respawn or node.is_guest else on_exit or _end_all,
+        on_exit=None if respawn else on_exit or _end_all,
     )
 
 
@@ -123,9 +170,9 @@ def _bag_record(node: graph.NodeSpec, built: graph.Graph) -> ExecuteProcess:
         """Into another bag: launch's own respawn would name the same one again."""
         if context.is_shutdown:
             return _end_all(event, context)
-        return [TimerAction(period=graph.RESPAWN_DELAY, actions=[_bag_record(node, built)])]
+        return _later(graph.RESPAWN_DELAY, event, lambda: _bag_record(node, built))
 
-    return _process(command, "bag_record", on_exit=restart if built.respawn else _end_all)
+    return _process(command, "bag_record", on_exit=restart)
 
 
 def _bag_play(node: graph.NodeSpec, params_file: Path, bag: Path) -> list[LaunchDescriptionEntity]:
@@ -173,6 +220,10 @@ def _fail(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptio
     """An exception is the only way to the exit status 1: after Shutdown alone ``ros2 launch``
     returns 0.
     """
+    if context.is_shutdown and _down:
+        names = ", ".join(sorted(_down))
+        _down.clear()  # told once
+        raise RuntimeError(f"{names} had died and was not brought back")
     # What has not finished starting ends by Ctrl+C's signal itself, which is as good; the command
     # ros2 then returns the signal's number.
     by_signal = event.returncode in (-signal.SIGINT, signal.SIGINT)

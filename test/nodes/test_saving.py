@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from rclpy.parameter import Parameter
 
 from vla_inference_ros.nodes.saving import (
     DATA,
+    NO_FOLDER,
     PICTURES,
     RESULTS,
     Item,
@@ -41,12 +43,16 @@ class Disk:
         self.tried: list[Item] = []
         self.saved: list[Item] = []
         self.flushed = self.closed = 0
+        self.pending: Counter[str] = Counter()
+        self.gone = False
 
     def save(self, item: Item) -> None:
         self.tried.append(item)
         self.may_go_on.wait(TIMEOUT)
         if item.content == "unfit":
             raise ValueError("it is not fit")
+        if item.content == "a surprise":
+            raise KeyError("nobody thought of it")
         self._check()
         self.saved.append(item)
 
@@ -58,7 +64,12 @@ class Disk:
         self._check()
         self.closed += 1
 
+    def is_there(self) -> bool:
+        return not self.gone
+
     def _check(self) -> None:
+        if self.gone:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         if self.broken:
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -73,15 +84,28 @@ class Topics:
     def take(self, all_of_it: bool = False) -> Iterator[Item]:
         self.asked_for_all |= all_of_it
         while self.items:
-            yield self.items.pop(0)
+            item = self.items.pop(0)
+            if item.content == "unreadable":
+                raise KeyError("nobody thought of it")
+            yield item
 
 
 class Bench:
     def __init__(self, tmp_path: Path, **parameters: float) -> None:
         self.disk, self.topics = Disk(tmp_path), Topics()
+        self.next_disks: list[Disk] = []  # for when that is gone
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.node = SavingNode("saver", SavingConfig, RANKS, parameter_overrides=overrides)
-        self.node.begin("thing", lambda *_: self.disk, lambda: self.topics)
+        disks = iter([self.disk])
+
+        def make(*_: object) -> Disk:
+            if disk := next(disks, None):
+                return disk
+            if self.next_disks:
+                return self.next_disks.pop(0)
+            raise OSError(errno.ENODEV, "No such device")
+
+        self.node.begin("thing", make, lambda: self.topics)
 
     def problems(self, kind: str) -> dict[str, int]:
         return dict(self.node.kinds[kind].tally.read().problems)
@@ -217,6 +241,96 @@ def test_a_folder_that_cannot_be_made_keeps_it_from_starting(
     node = make().node
     with pytest.raises(StartError, match=r"'output_dir': cannot make a thing in .: .*Perm"):
         node.begin("thing", cannot, Topics)
+
+
+# --- a folder that is gone
+
+
+def test_what_comes_while_the_folder_is_gone_is_saved_in_the_next(
+    make: Callable[..., Bench], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.topics.items += [item("frames")]
+    until(lambda: bench.disk.saved)
+    bench.disk.gone = True
+    given = [item("frames"), item("sensor"), item("results")]
+    bench.topics.items += given
+    frames = bench.node.kinds["frames"]
+    until(lambda: NO_FOLDER in frames.troubles.current())
+    bench.next_disks.append(following := Disk(tmp_path))
+    until(lambda: following.saved == given)
+    until(lambda: frames.troubles.current() == [])
+    for kind in RANKS:
+        assert bench.problems(kind) == {}
+    said = capfd.readouterr().err
+    assert f"{tmp_path} is gone (removed, or renamed?)" in said
+    assert "frames: no folder to save to: " in said
+    assert f"saving goes on in {tmp_path}, after {tmp_path}" in said
+    assert bench.node.failure is None
+
+
+def test_what_finds_no_folder_to_the_end_is_counted_and_the_node_says_that_it_failed(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make()
+    bench.disk.gone = True
+    until(lambda: NO_FOLDER in bench.node.kinds["frames"].troubles.current())
+    bench.topics.items += [item("frames"), item("results"), item("results")]
+    bench.node.close()
+    assert bench.problems("frames") == {"lost, no folder": 1}
+    assert bench.problems("results") == {"lost, no folder": 2}
+    assert bench.node.exit_status == 1
+
+
+def test_what_waits_for_a_folder_is_bounded(make: Callable[..., Bench]) -> None:
+    bench = make(buffer_mb=1.0)
+    bench.disk.gone = True
+    until(lambda: NO_FOLDER in bench.node.kinds["frames"].troubles.current())
+    bench.topics.items += [item("frames", MB // 2), item("frames", MB // 2), item("results", MB)]
+    until(lambda: not bench.topics.items)
+    assert bench.problems("frames") == {"dropped, no folder": 1}
+
+
+# --- what nobody thought of
+
+
+def test_an_unexpected_error_costs_one_item_and_is_counted_by_its_type(
+    make: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.topics.items += [item("results", content="a surprise"), item("results")]
+    until(lambda: len(bench.disk.saved) == 1)
+    assert bench.problems("results") == {"unexpected KeyError": 1}
+    bench.topics.items += [item("results", content="unreadable"), item("results")]
+    until(lambda: len(bench.disk.saved) == 2)
+    assert bench.node.failure is None
+    said = capfd.readouterr().err
+    assert "because of a KeyError in test_saving.py, line " in said
+    assert "callbacks: a message is not used" in said
+
+
+def test_what_was_taken_but_is_not_on_a_full_disk_in_the_end_is_told(
+    make: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.topics.items += [item("results"), item("results")]
+    until(lambda: len(bench.disk.saved) == 2)
+    bench.disk.pending["results"] = 2
+    bench.disk.broken = True
+    bench.node.close()
+    assert bench.problems("results") == {"lost, disk": 2}
+    assert bench.node.exit_status == 1
+    assert "0 results, 2 lost, disk" in capfd.readouterr().err
+
+
+def test_without_a_reserve_some_is_left_for_results_all_the_same(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=15 * MB))
+    bench = make(reserve_mb=0.0)
+    bench.topics.items += [item("frames"), item("sensor"), item("results")]
+    until(lambda: bench.disk.saved)
+    assert [each.kind for each in bench.disk.saved] == ["results"]
 
 
 class Numbered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,13 +75,22 @@ class _BagFolder:
     def __init__(self, output_dir: Path, start: float) -> None:
         self._bag = BagWriter(output_dir / bag_name(start))
         self.folder = self._bag.folder
+        self.pending: Counter[str] = Counter()
 
     def save(self, item: Item) -> None:
         message: _Serialized = item.content
+        before = self._bag.size
         self._bag.write(message.topic, TOPICS[message.topic], message.stamp, message.data)
+        if self._bag.size != before:  # what was taken before has been written
+            self.pending.clear()
+        self.pending[item.kind] += item.count
 
     def flush(self) -> None:
         self._bag.flush()
+        self.pending.clear()
+
+    def is_there(self) -> bool:
+        return self._bag.is_there()
 
     def close(self) -> None:
         self._bag.close()

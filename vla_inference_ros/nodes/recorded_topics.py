@@ -89,6 +89,8 @@ class RecordedTopics:
             yield make()
         except ValueError as error:
             self._streams[name].problem("not fit to be saved", str(error))
+        except Exception as error:  # of this message; the next ones are saved
+            self._streams[name].refuse(error)
 
 
 def _numbered(node: VlaNode[Any], kind: type[Any], topic: str, stream: Stream) -> NumberedInbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class _RunFolder:
     def __init__(self, output_dir: Path, start: float) -> None:
         self._run = RunWriter(output_dir, start)
         self.folder = self._run.folder
+        self.pending: Counter[str] = Counter()  # all is with the system at once
         self._add: dict[str, Callable[[Any], None]] = {
             "frames": self._run.add_frame,
             "robot": self._run.add_state,
@@ -53,6 +55,9 @@ class _RunFolder:
 
     def flush(self) -> None:
         """All is with the system already."""
+
+    def is_there(self) -> bool:
+        return self._run.is_there()
 
     def close(self) -> None:
         self._run.close()

@@ -5,7 +5,6 @@ them waits what the disk is too slow for. Neither ever holds up who publishes.
 from __future__ import annotations
 
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.kept_sink import KeptSink, Sink
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode
@@ -21,9 +21,10 @@ from vla_inference_ros.recording.backlog import Backlog
 
 _READ_PERIOD = 0.05  # between two looks at the topics [s]
 _LAST_LOOK = 0.3  # that long it still reads when it is to stop: what is on its way [s]
-_DISK_PERIOD = 0.5  # between two looks at the disk's free space [s]
 _FLUSH_PERIOD = 0.5  # of what a killed recorder loses, with the time to write it [s]
-_RETRY_PERIOD = 0.5  # between two attempts to write results that the disk did not take [s]
+_RETRY_PERIOD = 0.5  # between two attempts to write what the disk did not take [s]
+_LEAST_RESERVE = 16.0  # that pictures and data leave for results, whatever is asked for [MB]
+NO_FOLDER = "no folder to save to"
 _MB = 1e6
 
 
@@ -41,7 +42,7 @@ class SavingConfig:
     reserve_mb: float = parameter(
         500.0,
         "free space on the disk under which pictures are dropped, and under a quarter of it all "
-        "else but results [MB]",
+        "else but results [MB]; 16 are left for these in any case",
         minimum=0.0,
         maximum=1e9,
     )
@@ -81,21 +82,6 @@ class Source(Protocol):
 
     def take(self, all_of_it: bool = False) -> Iterator[Item]:
         """What has come since the last call; at the end ``all_of_it``, also what would wait."""
-
-
-class Sink(Protocol):
-    """Where items go; for one thread."""
-
-    folder: Path
-
-    def save(self, item: Item) -> None:
-        """Take an item. OSError if the disk does not, ValueError if it is not fit."""
-
-    def flush(self) -> None:
-        """Hand to the system what has been taken; OSError if it does not take it yet."""
-
-    def close(self) -> None:
-        """Finish all files; OSError if that cannot be done."""
 
 
 class NumberedInbox:
@@ -159,7 +145,6 @@ class SavingNode(VlaNode[Config]):
         self._ranks = ranks
         self.kinds: dict[str, Stream] = {kind: self.add_stream(kind) for kind in ranks}
         self._backlog: Backlog[Item] = Backlog(round(self.config.buffer_mb * _MB))
-        self._free, self._next_look = math.inf, 0.0
         self._next_flush = 0.0
         self._bytes = 0
         self._ended = False  # the writer, whether it could finish or not
@@ -170,33 +155,38 @@ class SavingNode(VlaNode[Config]):
         """Save to what ``make_sink`` makes in ``output_dir`` for a run that starts at a time
         [Unix s]. Raises StartError.
         """
-        output_dir = self.config.output_dir
+        output_dir = Path(self.config.output_dir).expanduser()
         try:
-            self._sink = make_sink(Path(output_dir).expanduser(), time.time())
+            self._kept = KeptSink(output_dir, make_sink, self.get_logger())
         except OSError as error:
             raise StartError(
-                f"parameter 'output_dir': cannot make a {what} in {output_dir}: {error}"
+                f"parameter 'output_dir': cannot make a {what} in {self.config.output_dir}: {error}"
             ) from error
         self._source = make_source()
         # In this order they are stopped: nothing is read any more when the writer finishes.
         self.add_worker("reader", self._read)
         self.add_worker("writer", self._write)
-        self.get_logger().info(f"saving to {self._sink.folder}")
+        self.get_logger().info(f"saving to {self._kept.folder}")
 
     def release(self) -> None:
         """Say what has been saved."""
-        lines = [f"saved {self._bytes / _MB:.1f} MB in {self._sink.folder}"]
+        folder, lost = self._kept.folder, self._kept.lost
+        lines = [f"saved {self._bytes / _MB:.1f} MB in {folder}"]
+        lines += [f"of it some in {left}, which is gone" for left in self._kept.left]
         for kind, stream in self.kinds.items():
             reading = stream.tally.read()
             problems = [f"{count} {what}" for what, count in reading.problems.items()]
-            lines.append(f"{reading.accepted} {kind}" + "".join(f", {text}" for text in problems))
+            saved = reading.accepted - lost[kind]
+            lines.append(f"{saved} {kind}" + "".join(f", {text}" for text in problems))
         lines.append(f"at most {self._backlog.most_bytes / _MB:.1f} MB waited for the disk")
         self.get_logger().info("\n  ".join(lines))
         if not self._ended:
             self.get_logger().error(
-                f"{self._sink.folder} was not finished, and what still waited is lost: run "
-                "vla-recover on it"
+                f"{folder} was not finished, and what still waited is lost: run vla-recover on it"
             )
+        results = [kind for kind, rank in self._ranks.items() if rank is RESULTS]
+        if not self._ended or any(self.kinds[kind].tally.read().rejected for kind in results):
+            self.exit_status = 1  # what must not get lost is incomplete
 
     def _read(self, stopping: threading.Event) -> None:
         while not stopping.wait(_READ_PERIOD):
@@ -208,65 +198,104 @@ class SavingNode(VlaNode[Config]):
         self._take_in(all_of_it=True)
 
     def _take_in(self, all_of_it: bool = False) -> None:
-        for item in self._source.take(all_of_it):
-            if not self._backlog.put(item, item.size, self._ranks[item.kind].share):
-                self.kinds[item.kind].problem(
-                    "dropped, slow disk",
-                    f"more than {self.config.buffer_mb:g} MB wait to be written: is the disk of "
-                    f"{self._sink.folder} too slow, or at its end?",
-                )
+        try:
+            for item in self._source.take(all_of_it):
+                self._put(item)
+        except Exception as error:  # of one message; what comes after it is read
+            self.refuse(error)
+
+    def _put(self, item: Item) -> None:
+        if self._backlog.put(item, item.size, self._ranks[item.kind].share):
+            return
+        waits = f"more than {self.config.buffer_mb:g} MB wait to be written"
+        if self._kept.why_gone:
+            self.kinds[item.kind].problem("dropped, no folder", f"{waits} to a new folder")
+        else:
+            self.kinds[item.kind].problem(
+                "dropped, slow disk",
+                f"{waits}: is the disk of {self._kept.folder} too slow, or at its end?",
+            )
 
     def _write(self, stopping: threading.Event) -> None:
         """All that comes, until it is to stop and nothing waits any more."""
+        item: Item | None = None
         while True:
-            item = self._backlog.take(_READ_PERIOD)
-            if item is not None and self._has_room(item):
-                self._save(item, stopping)
-            elif item is None and stopping.is_set():
+            if not self._has_folder():
+                if stopping.is_set():
+                    break
+                stopping.wait(_RETRY_PERIOD)
+                continue
+            item = item or self._backlog.take(_READ_PERIOD)
+            if item is None and stopping.is_set():
                 break
+            if item is not None and self._is_dealt_with(item, stopping):
+                item = None
             self._flush()
+        while item := item or self._backlog.take(0.0):
+            self.kinds[item.kind].problem("lost, no folder", self._kept.why_gone, item.count)
+            item = None
+        self._finish()
+
+    def _has_folder(self) -> bool:
+        ready = self._kept.is_ready()
+        first = next(iter(self.kinds.values()))
+        first.troubles.keep(NO_FOLDER, not ready)
+        if not ready:
+            first.warn(NO_FOLDER, f"{NO_FOLDER}: {self._kept.why_gone}; trying on")
+        return ready
+
+    def _finish(self) -> None:
         try:
-            self._sink.close()
+            if not self._kept.why_gone:
+                self._kept.close()
         except OSError as error:
             self.get_logger().error(
-                f"cannot finish {self._sink.folder}: {error}. Make room on its disk, then "
+                f"cannot finish {self._kept.folder}: {error}. Make room on its disk, then "
                 "vla-recover finishes it"
             )
+        for kind, count in self._kept.lost.items():
+            self.kinds[kind].problem("lost, disk", "was not on the disk yet", count)
         self._ended = True
 
+    def _is_dealt_with(self, item: Item, stopping: threading.Event) -> bool:
+        """Write one item, or drop it; False if it is to be tried again: of results until the disk
+        takes them, and while the folder is gone.
+        """
+        if not self._has_room(item):
+            return True
+        stream = self.kinds[item.kind]
+        try:
+            self._kept.sink.save(item)
+        except ValueError as error:
+            stream.problem("not fit to be saved", str(error))
+        except OSError as error:
+            if not self._kept.look():
+                return False
+            if self._ranks[item.kind] is RESULTS and not stopping.is_set():
+                self._warn(item.kind, error)
+                stopping.wait(_RETRY_PERIOD)
+                return False
+            stream.problem("lost, disk", f"cannot write to {self._kept.folder}: {error}")
+        except Exception as error:  # of one item; the next ones are saved
+            stream.refuse(error)
+        else:
+            stream.accept(item.stamp, item.count)
+            self._bytes += item.size
+        return True
+
     def _has_room(self, item: Item) -> bool:
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + _DISK_PERIOD
-            self._free = shutil.disk_usage(self._sink.folder).free / _MB
-        if self._free >= self._ranks[item.kind].reserve * self.config.reserve_mb:
+        rank, free = self._ranks[item.kind], self._kept.free
+        wanted = rank.reserve * self.config.reserve_mb
+        if rank is not RESULTS:
+            wanted = max(wanted, _LEAST_RESERVE)
+        if free >= wanted:
             return True
         self.kinds[item.kind].problem(
             "dropped, full disk",
-            f"only {self._free:.0f} MB are free for {self._sink.folder}: make room, or set another "
+            f"only {free:.0f} MB are free for {self._kept.folder}: make room, or set another "
             "output_dir",
         )
         return False
-
-    def _save(self, item: Item, stopping: threading.Event) -> None:
-        """Write one item; results again and again until the disk takes them."""
-        stream = self.kinds[item.kind]
-        while True:
-            try:
-                self._sink.save(item)
-            except ValueError as error:
-                stream.problem("not fit to be saved", str(error))
-                return
-            except OSError as error:
-                if self._ranks[item.kind] is RESULTS and not stopping.is_set():
-                    self._warn(item.kind, error)
-                    stopping.wait(_RETRY_PERIOD)
-                    continue
-                stream.problem("lost, disk", f"cannot write to {self._sink.folder}: {error}")
-                return
-            stream.accept(item.stamp, item.count)
-            self._bytes += item.size
-            return
 
     def _flush(self) -> None:
         now = time.monotonic()
@@ -274,9 +303,9 @@ class SavingNode(VlaNode[Config]):
             return
         self._next_flush = now + _FLUSH_PERIOD
         try:
-            self._sink.flush()
+            self._kept.sink.flush()
         except OSError as error:
             self._warn(next(iter(self.kinds)), error)
 
     def _warn(self, kind: str, error: OSError) -> None:
-        self.kinds[kind].warn("disk", f"cannot write to {self._sink.folder}: {error}; trying on")
+        self.kinds[kind].warn("disk", f"cannot write to {self._kept.folder}: {error}; trying on")

@@ -26,11 +26,19 @@ def write_all(descriptor: int, data: bytes | bytearray) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def stands(path: Path, descriptor: int) -> bool:
+    """Whether what was opened is still what the path names: not removed, renamed or unmounted."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
 class LineFile:
     """Text lines, of which ``heading`` is the first."""
 
     def __init__(self, path: Path, heading: str) -> None:
-        self._file = open_new(path)
+        self._path, self._file = path, open_new(path)
         self._size = 0
         self.append(heading)
 
@@ -45,6 +53,10 @@ class LineFile:
             raise
         self._size += len(data)
 
+    def is_there(self) -> bool:
+        """Whether the file still stands where it was made."""
+        return stands(self._path, self._file)
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
@@ -54,7 +66,7 @@ class JsonListFile:
     """A JSON list with an object a line: the list is closed after each."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open_new(path)
+        self._path, self._file = path, open_new(path)
         write_all(self._file, b"[" + _END)
         self._size = 1  # without the end
 
@@ -71,6 +83,10 @@ class JsonListFile:
             os.ftruncate(self._file, self._size + len(_END))
             raise
         self._size += len(data)
+
+    def is_there(self) -> bool:
+        """Whether the file still stands where it was made."""
+        return stands(self._path, self._file)
 
     def close(self) -> None:
         """Close the file."""

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from vla_inference_ros.recording import in_use
+from vla_inference_ros.recording.appending import stands
 from vla_inference_ros.recording.bag_metadata import (
     TopicSummary,
     as_yaml,
@@ -74,6 +75,10 @@ class BagWriter:
     def flush(self) -> None:
         """Hand all that was written to the system."""
         self._file.flush()
+
+    def is_there(self) -> bool:
+        """Whether its folder and its file still stand where they were made."""
+        return stands(self.folder, self._lock) and self._file.is_there()
 
     def close(self) -> None:
         """Finish the bag. OSError leaves it without its end, which ``vla-recover`` can add."""

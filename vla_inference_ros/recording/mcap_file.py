@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from vla_inference_ros.recording import mcap_format as mcap
-from vla_inference_ros.recording.appending import open_new, write_all
+from vla_inference_ros.recording.appending import open_new, stands, write_all
 
 # A larger file needs fewer entries in its index; a smaller one less memory to read [bytes].
 CHUNK_SIZE = 4 << 20
@@ -27,7 +27,7 @@ class McapFile:
 
     def __init__(self, path: Path) -> None:
         """A new file; OSError if it is there already."""
-        self._start_at(open_new(path), 0)
+        self._start_at(path, open_new(path), 0)
         try:
             header = mcap.record(mcap.HEADER, mcap.string("ros2"), mcap.string(_LIBRARY))
             self._append(mcap.MAGIC + header)
@@ -50,7 +50,7 @@ class McapFile:
         behind them is dropped.
         """
         file = cls.__new__(cls)
-        file._start_at(os.open(path, os.O_WRONLY | os.O_CLOEXEC), size)
+        file._start_at(path, os.open(path, os.O_WRONLY | os.O_CLOEXEC), size)
         os.ftruncate(file._file, size)
         os.lseek(file._file, size, os.SEEK_SET)
         file._schemas, file._channels, file.statistics = schemas, channels, statistics
@@ -58,8 +58,8 @@ class McapFile:
             file._chunks += chunk.pack()
         return file
 
-    def _start_at(self, descriptor: int, size: int) -> None:
-        self._file, self._size = descriptor, size
+    def _start_at(self, path: Path, descriptor: int, size: int) -> None:
+        self._path, self._file, self._size = path, descriptor, size
         self._schemas: list[mcap.Schema] = []
         self._channels: list[mcap.Channel] = []
         self.statistics = mcap.Statistics()
@@ -156,6 +156,10 @@ class McapFile:
                 offsets += mcap.record(mcap.SUMMARY_OFFSET, bytes([opcode]), numbers)
                 place += len(group)
         self._append(bag, end, *groups.values(), offsets, mcap.footer(start, place))
+
+    def is_there(self) -> bool:
+        """Whether the file still stands where it was made."""
+        return stands(self._path, self._file)
 
     def close(self) -> None:
         """Close the file; without ``finish`` it has no end."""

@@ -11,13 +11,20 @@ from __future__ import annotations
 import os
 import re
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording import in_use
-from vla_inference_ros.recording.appending import JsonListFile, LineFile, open_new, write_all
+from vla_inference_ros.recording.appending import (
+    JsonListFile,
+    LineFile,
+    open_new,
+    stands,
+    write_all,
+)
+from vla_inference_ros.recording.csv_text import to_cell
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
 from vla_inference_ros.recording.traffic import Received
 
@@ -115,14 +122,24 @@ class RunWriter:
         """An action chunk, as a JSON object."""
         self._results.append(result)
 
+    def is_there(self) -> bool:
+        """Whether the folder and its files still stand where they were made."""
+        return stands(self.folder, self._lock) and all(file.is_there() for file in self._files())
+
     def close(self) -> None:
-        """Finish all files."""
-        try:
-            for file in (self._robot, self._frames, self._results, self._sensor):
-                if file is not None:
-                    file.close()
-        finally:
-            os.close(self._lock)
+        """Finish all files; OSError if one cannot be, after the others were."""
+        with ExitStack() as stack:
+            stack.callback(os.close, self._lock)
+            for file in self._files():
+                stack.callback(file.close)
+
+    def _files(self) -> list[LineFile | JsonListFile | SensorFile]:
+        files: list[LineFile | JsonListFile | SensorFile] = [
+            self._robot,
+            self._frames,
+            self._results,
+        ]
+        return [self._sensor, *files] if self._sensor else files
 
 
 def _write_picture(folder: Path, name: str, jpeg: bytes) -> Path:
@@ -151,5 +168,5 @@ def _stamp(start: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A CSV cell (RFC 4180) on one line."""
-    return '"' + re.sub(r"\s", " ", text).replace('"', '""') + '"'
+    """A CSV cell (RFC 4180) on one line, that no spreadsheet takes for a formula."""
+    return '"' + to_cell(re.sub(r"\s", " ", text)).replace('"', '""') + '"'

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_inference_ros.recording.appending import open_new, write_all
+from vla_inference_ros.recording.appending import open_new, stands, write_all
 
 PART = ".part"  # behind the name of a file that is not finished
 _JOURNAL = ".rows" + PART  # likewise, of the journal beside it
@@ -95,6 +95,11 @@ class SensorFile:
             raise
         self._crc = zlib.crc32(data, self._crc)
         self._samples += len(times)
+
+    def is_there(self) -> bool:
+        """Whether what is written still stands where it was made."""
+        part, journal = _parts(self._path)
+        return stands(part, self._part) and stands(journal, self._rows)
 
     def close(self) -> None:
         """Finish the file and give it its name."""
