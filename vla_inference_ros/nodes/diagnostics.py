@@ -19,6 +19,7 @@ from vla_inference_ros.core.health import (
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes.status import Reports
+from vla_inference_ros.nodes.stream import CALLBACKS
 
 _SOFTWARE = "none"  # the hardware id of what is none
 _UNITS = {  # of what a node's streams count
@@ -49,7 +50,7 @@ def statuses(
         age, silent = reports.age(report, now), reports.is_silent(report)
         if silent:
             finding = Finding(Level.STALE, f"no report from {report.node}: has it stopped?")
-        elif _is_of_no_view(report):
+        elif _has_only_bad(report):
             finding = _mixed_health(report.troubles)
         elif report.stream in times:
             finding = _stage_health(report, age, times[report.stream])
@@ -66,12 +67,14 @@ def statuses(
     return result
 
 
-def _is_of_no_view(report: StreamReport) -> bool:
-    return (report.node, report.stream) == ("camera_bridge", "camera")
+def _has_only_bad(report: StreamReport) -> bool:
+    """Whether a stream is of what belongs to no other, and only the bad of it matters."""
+    is_of_no_view = (report.node, report.stream) == ("camera_bridge", "camera")
+    return is_of_no_view or report.stream == CALLBACKS
 
 
 def _mixed_health(troubles: Sequence[str]) -> Finding:
-    """Of the messages that belong to no view: only bad ones matter."""
+    """Of a stream that has only bad input."""
     if troubles:
         return Finding(Level.WARN, f"bad input: {', '.join(troubles)}")
     return Finding(Level.OK, "no bad input")
@@ -116,7 +119,7 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
         "rate [Hz]": f"{report.rate:.2f}",
         "age of newest [s]": f"{age:.3f}" if age >= 0 else "none yet",
     }
-    if _is_of_no_view(report):  # it has nothing but what is bad
+    if _has_only_bad(report):  # it has nothing but what is bad
         values = {key: values[key] for key in ("rejected", "ignored")}
     if report.clock_mode:
         values |= _clock(report)

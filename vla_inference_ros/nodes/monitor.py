@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, ActionPace, vl_update_line
 from vla_inference_ros.core.health import Condition, State, inference_state
+from vla_inference_ros.core.printable import told
 from vla_inference_ros.core.tally import WarningLimiter
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import diagnostics, qos
@@ -151,7 +152,7 @@ class Monitor(VlaNode[MonitorConfig]):
         state, reason = inference_state(
             since_chunk=since,
             period=chunk.step_dt,
-            reasons=chunk.reasons,
+            reasons=told(chunk.reasons),
             waiting_for=self._seen.reports.waiting_for(),
             hold=self._seen.reports.hold(seconds(chunk.header.stamp)),
         )

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 from vla_inference_ros.convert import seconds
+from vla_inference_ros.core.bounded import BoundedTable
 from vla_inference_ros.core.console import StatusBlock
 from vla_inference_ros.core.health import SILENT_AFTER
+from vla_inference_ros.core.printable import printable, told
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.model.interface import MIN_SAMPLES, SENSOR_WINDOW, VIEWS
 from vla_inference_ros.msg import (
@@ -20,12 +22,29 @@ from vla_inference_ros.msg import (
     VLFeatures,
 )
 from vla_inference_ros.nodes.chunk_seams import ChunkSeams
+from vla_inference_ros.nodes.stream import CALLBACKS
 
 # The nodes without which there is no action.
 _VLM, _EXPERT = ("vlm", "vlm"), ("action_expert", "action_expert")
 _STAGES = (_VLM, _EXPERT)
 _FORGOTTEN_AFTER = 30.0  # a node that infers nothing may have been ended on purpose [s]
 _INFERRING = ("camera_bridge", "robot_bridge", "sensor_bridge", "vlm", "action_expert")
+_SAVED = {"frames", "robot", "sensor", "results"}
+# The streams that this package's nodes report; a rig's views may have other names.
+_KNOWN = {
+    "camera_bridge": {"camera", *VIEWS, CALLBACKS},
+    "robot_bridge": {"robot", CALLBACKS},
+    "sensor_bridge": {"sensor", CALLBACKS},
+    "vlm": {"vlm", *VIEWS, CALLBACKS},
+    "action_expert": {"action_expert", CALLBACKS},
+    "monitor": {CALLBACKS},
+    "recorder": {*_SAVED, CALLBACKS},
+    "bag_recorder": {*_SAVED, "status", CALLBACKS},
+    "chunk_viewer": {"predicted", CALLBACKS},
+    "web_view": {CALLBACKS},
+}
+_MOST_OTHERS = 64  # streams beside these
+_MOST_TEXTS, _LONGEST_TEXTS = 500, 50_000  # in one report; characters of them all
 _MOST_REJECTED, _MOST_STEPS = 2**64 - 1, 2**32 - 1  # that the status can hold
 _PERCENTILES = ("p50", "p95", "p99")
 # Where the status shows which stage of which stream.
@@ -45,31 +64,48 @@ class Reports:
     """The newest report of each stream, by node and stream, and when it came (monotonic s)."""
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[str, str], tuple[StreamReport, float]] = {}
+        self._known: dict[tuple[str, str], tuple[StreamReport, float]] = {}
+        self._others = BoundedTable[tuple[str, str], tuple[StreamReport, float]](
+            _MOST_OTHERS, SILENT_AFTER
+        )
 
     def add(self, report: StreamReport, arrival: float) -> None:
-        """Keep a report; ValueError if it does not make sense."""
+        """Keep a report; ValueError if it does not make sense, or is one too many."""
         if len(report.problem_kinds) != len(report.problem_counts):
             raise ValueError(
                 f"a report of {report.node!r} names {len(report.problem_kinds)} kinds of problems, "
                 f"but {len(report.problem_counts)} counts"
             )
-        self._newest[report.node, report.stream] = (report, arrival)
+        texts = (report.node, report.stream, report.hold, *report.problem_kinds, *report.troubles)
+        if len(texts) > _MOST_TEXTS or sum(map(len, texts)) > _LONGEST_TEXTS:
+            raise ValueError(
+                f"a report of {report.node[:60]!r} holds more texts than one of this package's can"
+            )
+        key = report.node, report.stream
+        if report.stream in _KNOWN.get(report.node, ()):
+            self._known[key] = (report, arrival)
+        elif not self._others.put(key, (report, arrival), arrival):
+            raise ValueError(
+                f"a report of {report.node!r} on {report.stream!r} is one more than {_MOST_OTHERS} "
+                "of streams that no node of this package has: what publishes on /vla/reports?"
+            )
 
     def get(self, node: str, stream: str) -> StreamReport:
         """The newest report of a stream; an empty one if there is none."""
-        newest = self._newest.get((node, stream))
+        newest = self._newest(node, stream)
         return newest[0] if newest else StreamReport()  # to make one takes its time
 
     def all(self) -> list[StreamReport]:
-        """The newest reports, in a steady order."""
-        return [self._newest[key][0] for key in sorted(self._newest)]
+        """The newest reports, in a steady order: those of this package's streams come first."""
+        return [self.get(*key) for key in (*sorted(self._known), *sorted(self._others))]
 
     def silence(self, node: str, stream: str) -> float:
         """Seconds since the stream was last reported; infinite if it never was."""
-        if (node, stream) not in self._newest:
-            return math.inf
-        return time.monotonic() - self._newest[node, stream][1]
+        newest = self._newest(node, stream)
+        return time.monotonic() - newest[1] if newest else math.inf
+
+    def _newest(self, node: str, stream: str) -> tuple[StreamReport, float] | None:
+        return self._known.get((node, stream)) or self._others.get((node, stream))
 
     def is_silent(self, report: StreamReport) -> bool:
         """Whether nothing has been heard of the report's stream for long."""
@@ -92,27 +128,31 @@ class Reports:
         """
         report = self.get(*_EXPERT)
         is_over = self.is_silent(report) or seconds(report.header.stamp) < newest_chunk
-        return "" if is_over else report.hold
+        return "" if is_over else printable(report.hold)
 
     def troubles(self) -> tuple[str, ...]:
-        """What is wrong with which stream right now, in a steady order, each once."""
+        """What is wrong with which stream right now, in a steady order, each once, and no more
+        than can be read.
+        """
         found: dict[str, None] = {}
         for report in self.all():
             if self.is_silent(report):
                 silence = self.silence(report.node, report.stream)
-                if report.node in _INFERRING or silence <= _FORGOTTEN_AFTER:
+                is_missed = report.node in _KNOWN and silence <= _FORGOTTEN_AFTER
+                if report.node in _INFERRING or is_missed:
                     found[f"{report.node} does not report: has it stopped?"] = None
             else:
                 whose = report.stream
                 if report.node not in _INFERRING:  # what a recorder calls "robot" is its own
                     whose = f"{report.node} {whose}"
                 found |= dict.fromkeys(f"{whose}: {what}" for what in report.troubles)
-        return tuple(found)
+        return tuple(told(list(found)))
 
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
         lacks = [node for node, stream in _STAGES if self.silence(node, stream) > SILENT_AFTER]
-        views = [r.stream for r in self.all() if r.node == "vlm" and r.stream != "vlm"]
+        views = [r.stream for r in self.all() if r.node == "vlm"]
+        views = [each for each in views if each not in ("vlm", CALLBACKS)]
         missing = [view for view in views if not self.get("vlm", view).ready]
         if missing:
             lacks.append(f"images of {', '.join(missing)}")

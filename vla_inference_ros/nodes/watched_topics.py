@@ -8,6 +8,7 @@ send anything again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class WatchedTopics:
         for line in sorted(lines, key=lambda line: line.stamp):  # those from before come by node
             self._board.post_line(line)
         for report in self._report_inbox.take():
-            if len(report.problem_kinds) == len(report.problem_counts):  # the monitor warns of it
+            with suppress(ValueError):  # the monitor warns of it
                 self._reports.add(report, steady_now)
         self._board.post_inputs(
             {name: self._input(streams) for name, streams in _REPORTERS.items()}
