@@ -11,6 +11,7 @@ from fake_recording import FakeRecording
 
 from vla_inference_ros.export.chunks import chunks
 from vla_inference_ros.model.interface import ACTION_NAMES
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import RecordingError
 
 ROWS = [[0.0] * 7] * 8
@@ -43,13 +44,30 @@ def test_what_is_wrong_is_said(damage: dict[str, Any], complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
-def test_chunks_of_another_shape_do_not_mix() -> None:
+@pytest.mark.parametrize("odd", [0, 1, 5])
+def test_chunks_of_another_shape_are_left_out(odd: int) -> None:
     fake = FakeRecording()
-    good = list(fake.results())
-    fake.results = lambda: iter([good[0], good[1] | {"actions": ROWS[:4], "delta": ROWS[:4]}])  # type: ignore[method-assign]
-    with pytest.raises(RecordingError, match="action chunk 2 has 4 steps of 7 actions") as caught:
+    results = list(fake.results())
+    results[odd] |= {"actions": ROWS[:4], "delta": ROWS[:4]}
+    fake.results = lambda: iter(results)  # type: ignore[method-assign]
+    assert len(list(chunks(fake))) == len(results) - 1
+    (line,) = fake.odd.lines()
+    assert "1 of exported action chunks, another form: " in line
+    assert "has 4 steps of 7 actions" in line
+    assert "most have 8 steps of 7" in line
+    fake.odd = Odd(strict=True)
+    with pytest.raises(RecordingError, match="has 4 steps of 7 actions"):
         list(chunks(fake))
-    assert "those before have 8 steps of 7" in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [["x"], ["x"] * 7, 3, "seven"])
+def test_odd_action_names_cost_their_chunk_alone(names: object) -> None:
+    fake = FakeRecording()
+    results = list(fake.results())
+    results[0] = results[0] | {"action_names": names}
+    fake.results = lambda: iter(results)  # type: ignore[method-assign]
+    assert len(list(chunks(fake))) == len(results) - 1
+    assert "1 of exported action chunks, action names that do not fit: " in fake.odd.lines()[0]
 
 
 def test_older_folders_have_neither_names_nor_a_period() -> None:

@@ -34,7 +34,7 @@ from vla_inference_ros.recording import opening
 # Exports a recording of any length, with no file larger than a limit.
 FAKED = f"""{CHILD}
 seconds, limit, *given = sys.argv[1:]
-opening.open_recording = lambda path: FakeRecording(path, float(seconds), jpeg_size=20_000)
+opening.open_recording = lambda path, _: FakeRecording(path, float(seconds), jpeg_size=20_000)
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 sys.exit(main(given))
@@ -172,12 +172,19 @@ def test_what_is_damaged_is_one_line(
     (folder,) = tmp_path.iterdir()
     complaint = damage(folder)
     output = tmp_path / "output"
-    assert main([str(folder), "--to", target, "--output", str(output)]) == 1
+    given = [str(folder), "--to", target, "--output", str(output)]
+    assert main([*given, "--strict"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("vla-export: ")
     assert complaint in said
     assert said.count("\n") == 1
     assert not output.exists() or not list(output.iterdir())
+    if damage is cut_table or (damage is without_pictures and target != "lerobot"):
+        assert main(given) == 0
+        done = capsys.readouterr()
+        assert "left out, since it is odd: " in done.out
+        assert complaint in done.out
+        assert done.err == ""
 
 
 def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from fake_recording import OFFSET, POINTS, RATE, FakeRecording
 from vla_inference_ros.export.new_folder import OutputError
 from vla_inference_ros.export.to_csv import to_csv
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import RecordingError
 
 FAKE = FakeRecording()
@@ -117,11 +120,32 @@ def test_what_was_not_recorded_is_an_empty_table(tmp_path: Path) -> None:
         assert len(pd.read_csv(tmp_path / "out" / name)) == 0
 
 
-def test_a_view_without_a_column_is_refused(tmp_path: Path) -> None:
+def test_a_view_without_a_column_costs_its_update_alone(tmp_path: Path) -> None:
     fake = FakeRecording(seconds=1, views=("View1", "wrist"))
+    to_csv(fake, tmp_path / "out", None, with_ascans=False)
+    assert "VLM update 1 used 'wrist', which is none of View1" in fake.odd.lines()[0]
+    fake.odd = Odd(strict=True)
     with pytest.raises(RecordingError, match="VLM update 1 used 'wrist', which is none of View1"):
-        to_csv(fake, tmp_path / "out", None, with_ascans=False)
-    assert not list(tmp_path.iterdir())
+        to_csv(fake, tmp_path / "strict", None, with_ascans=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_no_text_is_a_formula(tmp_path: Path) -> None:
+    formula = "=HYPERLINK(1)"
+    fake = FakeRecording(seconds=1, instructions=(formula,))
+    fake.results_extra = {
+        "action_names": [f"{sign}{number}" for number, sign in enumerate("=+-@=+-")],
+        "reasons": ["@SUM(1)"],
+        "model_id": "\tcmd",
+    }
+    to_csv(fake, tmp_path / "out", None, with_ascans=False)
+    for name in ("actions.csv", "features.csv", "frames.csv"):
+        with (tmp_path / "out" / name).open(newline="") as file:
+            for cell in (cell for row in csv.reader(file) for cell in row):
+                assert not re.match(r"[=+@\t\r]|-(?!\d)", cell), (name, cell)
+    text = (tmp_path / "out" / "actions.csv").read_text()
+    for shown in (f"'{formula}", "'=0", "'@SUM(1)", "'\tcmd"):
+        assert shown in text
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vla_inference_ros.core.wire import SensorDatagram
 from vla_inference_ros.export.new_folder import OutputError
 from vla_inference_ros.export.to_csv import to_csv
 from vla_inference_ros.export.to_run import to_run
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import Recording, RecordingError, traffic
 from vla_inference_ros.recording.run_folder import folder_name
 from vla_inference_ros.recording.run_reader import RunFolder
@@ -128,9 +130,14 @@ def test_vlm_updates_are_said_to_be_left_out(tmp_path: Path) -> None:
     assert len(other) == 1
 
 
-def test_what_cannot_be_saved_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_saved_is_left_out_and_named(tmp_path: Path) -> None:
     fake = FakeRecording(seconds=1, results_extra={"features_age": float("nan")})
-    with pytest.raises(OutputError, match="action chunks of fake cannot be saved: Out of range"):
+    (done, *_) = to_run(fake, tmp_path, None)
+    assert "0 action chunks" in done
+    assert "action chunks of fake cannot be saved: Out of range" in fake.odd.lines()[0]
+    shutil.rmtree(next(tmp_path.iterdir()))
+    fake.odd = Odd(strict=True)
+    with pytest.raises(RecordingError, match="action chunks of fake cannot be saved: Out of range"):
         to_run(fake, tmp_path, None)
     assert not list(tmp_path.iterdir())
 
@@ -151,9 +158,13 @@ def test_ascans_of_another_length_are_named(tmp_path: Path) -> None:
                     packet = SensorDatagram(packet.times, packet.send_times, packet.force, ascan)
                 yield Received(packet, each.clock_offset, each.received)
 
-    with pytest.raises(OutputError, match="sensor datagrams of fake cannot be saved: A-scans of"):
-        to_run(Changed(), tmp_path, None)
-    with pytest.raises(OutputError, match="A-scans of 10 points follow such of 1025"):
-        to_csv(Changed(), tmp_path / "csv", None, with_ascans=True)
+    strict = Changed(odd=Odd(strict=True))
+    with pytest.raises(RecordingError, match="sensor datagrams of fake cannot be saved: A-scans"):
+        to_run(strict, tmp_path, None)
+    with pytest.raises(RecordingError, match="A-scans of 10 points follow such of 1025"):
+        to_csv(strict, tmp_path / "csv", None, with_ascans=True)
     assert not list(tmp_path.iterdir())
+    changed = Changed()
+    to_run(changed, tmp_path / "run", None)
+    assert "1 of exported things, does not fit: " in changed.odd.lines()[0]
     to_csv(Changed(), tmp_path / "csv", None, with_ascans=False)

@@ -122,7 +122,8 @@ def replay(
 
 def recorded_times(replay: Replay) -> tuple[float, float]:
     """When the first and the last input was received, but for the prompt."""
-    stamps = [each.stamp for each in inputs(replay.path) if each.topic != "/vla/instruction"]
+    played = inputs(open_recording(replay.path))
+    stamps = [each.stamp for each in played if each.topic != "/vla/instruction"]
     return stamps[0] / 1e9, stamps[-1] / 1e9
 
 
@@ -134,7 +135,7 @@ def test_it_ends_by_itself_and_well(replay: Replay) -> None:
 
 def test_every_input_is_published_once_and_as_it_was(replay: Replay) -> None:
     expected: dict[str, list[Any]] = {topic: [] for topic in INPUTS}
-    for each in inputs(replay.path):
+    for each in inputs(open_recording(replay.path)):
         message = each.message
         if isinstance(message, bytes):
             message = deserialize_message(message, message_class(TOPICS[each.topic]))
@@ -203,7 +204,7 @@ def assert_among(stamp: Any, recorded: Sequence[float] | NDArray[np.float64]) ->
 def test_what_is_recorded_of_a_replay_is_in_the_recorded_time(replay: Replay) -> None:
     first, last = recorded_times(replay)
     for path in (replay.bag, replay.run):
-        again = list(inputs(path))
+        again = list(inputs(open_recording(path)))
         assert Counter(i.topic for i in again)["/sensor/samples"] > 10 * DURATION
         for each in again:
             assert first - 0.6 < each.stamp / 1e9 < last + 0.1, each.topic

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,15 +210,78 @@ def test_damage_is_named(folder: Path, kind: str) -> None:
     damage, message = DAMAGE[kind]
     damage(folder)
     with pytest.raises(RecordingError, match=message) as caught:
-        everything(RunFolder(folder))
+        everything(RunFolder(folder, strict=True))
     assert "\n" not in str(caught.value)
+
+
+ODD = {  # of what and by which kind it is counted, if not strictly
+    "NaN for a time": ("sensor samples", "not finite"),
+    "no number in a cell": ("robot states", "not a number"),
+    "NaN in a cell": ("robot states", "not a number"),
+    "too large a number": ("robot states", "not finite"),
+    "a cut off line": ("robot states", "a row that is cut off"),
+    "a missing picture": ("pictures", "a missing picture"),
+    "an empty picture": ("pictures", "bad JPEG"),
+    "no JPEG": ("pictures", "bad JPEG"),
+    "half a JPEG": ("pictures", "bad JPEG"),
+    "a number among the chunks": ("action chunks", "no JSON object"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_odd_costs_itself_alone_and_is_counted(folder: Path, kind: str) -> None:
+    whole = [sum(1 for _ in stream) for stream in streams(RunFolder(folder))]
+    damage, message = DAMAGE[kind]
+    damage(folder)
+    found = RunFolder(folder)
+    for _ in range(2):  # to read again counts nothing twice
+        read = [sum(1 for _ in stream) for stream in streams(found)]
+        assert sum(whole) - sum(read) == (0 if kind == "a number among the chunks" else 1)
+        (line,) = found.odd.lines()
+    what, why = ODD[kind]
+    assert re.match(f"left out, since it is odd: 1 of {what}, {why}: ", line)
+    assert re.search(message, line)
+    assert found.odd.count() == 1
+
+
+def streams(folder: RunFolder) -> list[Iterator[Any]]:
+    samples = (time for each in folder.samples() for time in each.packet.times)
+    return [folder.frames(), folder.states(), samples, folder.results()]
+
+
+def test_a_path_that_leads_out_of_the_folder_is_not_opened(folder: Path, tmp_path: Path) -> None:
+    picture = sorted((folder / "View1").iterdir())[0]
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(picture.read_bytes())
+    whole = len(list(RunFolder(folder).frames()))
+    for name in (f"../../{outside.name}", str(outside), f"../View1/{picture.name}", ".."):
+        edited("frames_*.csv", picture.name, name)(folder)
+        found = RunFolder(folder)
+        assert len(list(found.frames())) == whole - 1
+        (line,) = found.odd.lines()
+        assert "1 of pictures, a path that leads elsewhere: " in line
+        edited("frames_*.csv", name, picture.name)(folder)
+    edited("frames_*.csv", ",View1,", ",..,")(folder)
+    assert len(list(RunFolder(folder).frames())) == whole - 1
+
+
+def test_a_picture_that_is_a_fifo_keeps_nobody_waiting(folder: Path) -> None:
+    picture = sorted((folder / "View2").iterdir())[1]
+    picture.unlink()
+    os.mkfifo(picture)
+    found = RunFolder(folder)
+    list(found.frames())
+    assert "which cannot be read: it is a FIFO, not a file" in found.odd.lines()[0]
 
 
 def test_an_old_picture_s_name_must_tell_its_time(tmp_path: Path) -> None:
     folder = old_run(tmp_path)
     (folder / "View1" / "picture.jpg").write_bytes(JPEG)
     with pytest.raises(RecordingError, match=r"picture\.jpg: without a frames_\*\.csv"):
-        list(RunFolder(folder).frames())
+        list(RunFolder(folder, strict=True).frames())
+    found = RunFolder(folder)
+    assert list(found.frames())
+    assert "1 of pictures, a name without a time: " in found.odd.lines()[0]
 
 
 def test_an_old_picture_that_is_empty_is_named(tmp_path: Path) -> None:
@@ -225,7 +289,7 @@ def test_an_old_picture_that_is_empty_is_named(tmp_path: Path) -> None:
     path = folder / "View5" / f"{CAMERAS['View5']}_{START + 0.25:.6f}.jpg"
     path.write_bytes(b"")
     with pytest.raises(RecordingError, match=f"{re.escape(str(path))}: the JPEG is empty"):
-        list(RunFolder(folder).frames())
+        list(RunFolder(folder, strict=True).frames())
 
 
 def test_a_file_that_is_a_folder_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from vla_inference_ros.recording.inputs import (
     inputs,
 )
 from vla_inference_ros.recording.messages import result_of
+from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.run_folder import RunWriter
 from vla_inference_ros.recording.topics import INPUTS, OUTPUTS, TOPICS
@@ -67,7 +68,7 @@ def test_names_and_frames_are_the_bridges() -> None:
 
 
 def test_a_run_folder_gives_what_the_bridges_published(run_folder: Path) -> None:
-    found = list(inputs(run_folder))
+    found = list(inputs(open_recording(run_folder)))
     assert [item.stamp for item in found] == sorted(item.stamp for item in found)
     topics = ("/camera/frame_info", IMAGE, "/robot/state", "/joint_states", "/robot/pose")
     assert {item.topic for item in found} == {*topics, "/sensor/samples"}
@@ -93,7 +94,8 @@ def test_a_run_folder_is_played_as_it_was_received(run_folder: Path) -> None:
     number = 3
     sent = [frame(number).timestamp, packet(number).origin_time]
     due = {round((time + OFFSET + DELAY) * 1e9) for time in sent}
-    stamps = {item.topic: item.stamp for item in list(inputs(run_folder)) if item.stamp in due}
+    found = list(inputs(open_recording(run_folder)))
+    stamps = {item.topic: item.stamp for item in found if item.stamp in due}
     assert {IMAGE, "/camera/frame_info", "/robot/state", "/joint_states"} <= set(stamps)
 
 
@@ -110,7 +112,7 @@ def test_a_bag_gives_the_bytes_of_its_inputs_at_their_times(tmp_path: Path) -> N
     for topic, stamp, message in sent:
         writer.write(topic, TOPICS[topic], stamp, serialize_message(message))
     writer.close()
-    found = list(inputs(tmp_path / "bag"))
+    found = list(inputs(open_recording(tmp_path / "bag")))
     kept = [each for each in sent if each[0] != "/vla/actions"]
     assert [(item.topic, item.stamp) for item in found] == [each[:2] for each in kept]
     for item, (_, _, message) in zip(found, kept, strict=True):
@@ -123,10 +125,10 @@ def test_a_topic_of_another_type_is_named(tmp_path: Path) -> None:
     writer.write("/vla/actions", TOPICS["/vla/actions"], 1, serialize_message(chunk(0)))
     writer.close()
     with pytest.raises(RecordingError, match=r"/robot/state is of type std_msgs/msg/String, not"):
-        list(inputs(tmp_path / "bag"))
+        list(inputs(open_recording(tmp_path / "bag")))
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(RecordingError, match=str(path)):
-            list(inputs(path))
+            list(inputs(open_recording(path)))

@@ -98,7 +98,7 @@ def test_it_offers_all_fusions_and_precisions() -> None:
 def test_ctrl_c_is_no_error(
     stub_bag: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_: object) -> Iterator[Any]:
+    def interrupted(*_: object) -> Iterator[Any]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vla_inference_ros.replay.command.open_recording", interrupted)

@@ -109,9 +109,13 @@ def test_what_cannot_be_done_is_said_in_one_line(
 def test_a_damaged_recording(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (results,) = run.glob("inference_results_*.json")
     results.write_text('[\n{"timestamp": "noon", "actions": []}\n]\n')
-    assert main([str(run)]) == 1
+    assert main([str(run), "--strict"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not default_output(run).exists()
+    assert main([str(run)]) == 0
+    line = "left out, since it is odd: 1 of reported action chunks, no actions: "
+    assert capsys.readouterr().err.startswith(f"vla-report: {line}")
+    assert line in default_output(run).read_text()
 
 
 def test_a_wrong_command_line() -> None:

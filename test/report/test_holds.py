@@ -99,7 +99,10 @@ def test_a_bag_that_was_not_finished(tmp_path: Path) -> None:
 
 def test_damage_is_said(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="/vla/status"):
-        holds(Bag(held_bag(tmp_path / "bag", damaged=True)))
+        holds(Bag(held_bag(tmp_path / "bag", damaged=True), strict=True))
+    bag = Bag(tmp_path / "bag")
+    holds(bag)
+    assert "6 of /vla/status, does not deserialize: " in bag.odd.lines()[0]
 
 
 def test_a_run_folder_has_none(tmp_path: Path) -> None:

@@ -133,13 +133,26 @@ def test_without_receivers_it_says_who_is_missing(
     assert "start the bridges first" in error
 
 
-def test_what_is_damaged_later_on_is_told_after_what_was_sent(
+def test_what_is_odd_is_left_out_and_told_in_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = recorded(tmp_path)
     sorted((folder / "View1").iterdir())[9].write_bytes(b"")
     with receiving() as got:
-        assert main([str(folder), "--rate", "0", *got.arguments]) == 1
+        assert main([str(folder), "--rate", "0", *got.arguments]) == 0
+    output = capsys.readouterr()
+    assert "camera: 9 frames" not in output.out
+    assert output.err.startswith("vla-resend: left out, since it is odd: 1 of pictures, bad JPEG: ")
+    assert output.err.count("\n") == 1
+
+
+def test_what_is_odd_is_told_after_what_was_sent_if_all_is_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded(tmp_path)
+    sorted((folder / "View1").iterdir())[9].write_bytes(b"")
+    with receiving() as got:
+        assert main([str(folder), "--strict", "--rate", "0", *got.arguments]) == 1
     output = capsys.readouterr()
     assert "camera: 9 frames" in output.out
     assert output.err.startswith("vla-resend: ")

@@ -10,6 +10,7 @@ from fake_clock import EPOCH, FakeClock
 from recorded import OFFSET, START, STEP, datagram, frame, packet
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.traffic import Received
 from vla_inference_ros.resend.outlets import Outlet, OutletError
@@ -26,6 +27,7 @@ class Recorded:
     path: Path = Path("recorded")
     count: int = COUNT
     robot: bool = True
+    odd: Odd = field(default_factory=Odd)
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         for number in range(self.count):

@@ -11,6 +11,7 @@ import numpy as np
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.traffic import Received
 
@@ -45,6 +46,7 @@ class FakeRecording:
     views: tuple[str, ...] = VIEWS
     jpeg_size: int = 0  # of a picture, at least [bytes]
     results_extra: dict[str, object] = field(default_factory=dict)
+    odd: Odd = field(default_factory=Odd)
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         padding = np.random.default_rng(0).bytes(self.jpeg_size)

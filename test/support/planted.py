@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.odd import Odd
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.traffic import Received
 
@@ -61,6 +62,7 @@ class Planted:
     streams: frozenset[str] = frozenset({"frames", "states", "samples", "results", "features"})
     camera: str = "<script>alert(2)</script>_left"
     changes: dict[str, Any] = field(default_factory=dict)  # to every result
+    odd: Odd = field(default_factory=Odd)
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         if "frames" not in self.streams:

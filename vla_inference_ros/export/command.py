@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vla_inference_ros.core.printable import printable
 from vla_inference_ros.export.new_folder import OutputError
+from vla_inference_ros.recording.ending import failed
 from vla_inference_ros.recording.recording import Recording, RecordingError
 
 _INTERRUPTED = 130  # exit status, as shells have it
@@ -25,11 +27,11 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.task is not None and arguments.to != "lerobot":
         parser.error("--task is for --to lerobot; the others have no place for it")
     try:
-        print(*_export(arguments), sep="\n  ")
-    except (OutputError, RecordingError) as error:
-        return _failed(str(error))
+        print(*map(printable, _export(arguments)), sep="\n  ")
+    except (OutputError, RecordingError, MemoryError) as error:
+        return failed("vla-export", error)
     except OSError as error:
-        return _failed(f"nothing exported to {arguments.output}: {error}")
+        return failed("vla-export", OutputError(f"nothing exported to {arguments.output}: {error}"))
     except KeyboardInterrupt:
         print("vla-export: interrupted, nothing exported", file=sys.stderr)
         return _INTERRUPTED
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ascans", action="store_true", help="csv: with a column for each point of the A-scans"
     )
+    parser.add_argument("--strict", action="store_true", help="refuse what is else left out as odd")
     parser.add_argument(
         "--task", metavar="TEXT", help="lerobot: the task, instead of the recorded instruction"
     )
@@ -75,17 +78,19 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     completed = complete(path)
     if completed:
         print(f"{path} was not finished, and has been completed:", *completed, sep="\n  ")
-    recording = open_recording(path)
+    recording = open_recording(path, arguments.strict)
     if isinstance(recording, Bag) and not recording.complete:
         print(f"{path} was not finished: what is there of it is exported")
     end = end_of(path)
-    if arguments.to == "run":
-        return to_run(recording, output, end)
     name = path.resolve()
     folder = output / f"{name.stem if name.is_file() else name.name}_{arguments.to}"
-    if arguments.to == "csv":
-        return to_csv(recording, folder, end, arguments.ascans)
-    return _to_lerobot()(recording, folder, end, arguments.task)
+    if arguments.to == "run":
+        lines = to_run(recording, output, end)
+    elif arguments.to == "csv":
+        lines = to_csv(recording, folder, end, arguments.ascans)
+    else:
+        lines = _to_lerobot()(recording, folder, end, arguments.task)
+    return lines + recording.odd.lines()
 
 
 def _to_lerobot() -> Callable[[Recording, Path, float | None, str | None], list[str]]:
@@ -99,11 +104,6 @@ def _to_lerobot() -> Callable[[Recording, Path, float | None, str | None], list[
             "package as '.[lerobot]')"
         ) from error
     return to_lerobot
-
-
-def _failed(why: str) -> int:
-    print(f"vla-export: {why}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

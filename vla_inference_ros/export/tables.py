@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.export.chunks import Chunk
 from vla_inference_ros.model.interface import VIEWS
-from vla_inference_ros.recording.recording import Features, RecordingError
+from vla_inference_ros.recording.csv_text import to_cell
+from vla_inference_ros.recording.odd import OddError
+from vla_inference_ros.recording.recording import Features
 from vla_inference_ros.recording.traffic import Received
 
 Row = list[str | int | float]
@@ -60,7 +62,8 @@ _CHUNK_KEYS = (
 def action_columns(names: Sequence[str]) -> tuple[str, ...]:
     """Of the actions with these names."""
     deltas = (f"delta_{name}" for name in names)
-    return ("chunk_id", "timestamp", "step", "step_time", *names, *deltas, *_CHUNK_KEYS)
+    actions = map(to_cell, names)
+    return ("chunk_id", "timestamp", "step", "step_time", *actions, *deltas, *_CHUNK_KEYS)
 
 
 def action_rows(chunk: Chunk) -> Iterator[Row]:
@@ -102,7 +105,7 @@ def frame_row(frame: Received[CameraFrame]) -> Row:
         "" if packet.send_time is None else _time(packet.send_time + offset),
         offset,
         frame.view,
-        packet.camera,
+        to_cell(packet.camera),
         packet.width,
         packet.height,
         len(packet.jpeg),
@@ -110,20 +113,21 @@ def frame_row(frame: Received[CameraFrame]) -> Row:
 
 
 def feature_row(features: Features) -> Row:
-    """Of FEATURE_COLUMNS; RecordingError for a view that has no column."""
+    """Of FEATURE_COLUMNS; OddError for a view that has no column."""
     stamps = features.view_stamps
     unknown = [view for view in stamps if view not in VIEWS]
     if unknown:
-        raise RecordingError(
+        raise OddError(
+            "a view without a column",
             f"VLM update {features.update_id} used {unknown[0]!r}, which is none of "
-            f"{', '.join(VIEWS)}"
+            f"{', '.join(VIEWS)}",
         )
     return [
         features.update_id,
         _time(features.started),
         _time(features.finished),
-        features.instruction,
-        features.model_id,
+        to_cell(features.instruction),
+        to_cell(features.model_id),
         features.data.shape[-1],
         *(_time(stamps[view]) if view in stamps else "" for view in VIEWS),
     ]
@@ -136,5 +140,7 @@ def _time(seconds: float) -> str:
 
 def _cell(value: object) -> str | int | float:
     if isinstance(value, list):
-        return "; ".join(map(str, value))
-    return value if isinstance(value, str | int | float) else ""
+        return to_cell("; ".join(map(str, value)))
+    if isinstance(value, str):
+        return to_cell(value)
+    return value if isinstance(value, int | float) else ""

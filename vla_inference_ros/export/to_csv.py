@@ -12,10 +12,11 @@ from typing import Any
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.export import tables
 from vla_inference_ros.export.chunks import Chunk
-from vla_inference_ros.export.new_folder import OutputError, new_folder
+from vla_inference_ros.export.new_folder import new_folder
 from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import Item, walk
 from vla_inference_ros.model.interface import ACTION_NAMES
+from vla_inference_ros.recording.odd import Leaving, OddError
 from vla_inference_ros.recording.recording import Features, Recording
 from vla_inference_ros.recording.run_folder import ROBOT_COLUMNS
 from vla_inference_ros.recording.traffic import Received
@@ -30,9 +31,10 @@ def to_csv(recording: Recording, folder: Path, end: float | None, with_ascans: b
     A table of which the recording has nothing has its heading alone. Raises OutputError,
     RecordingError and OSError.
     """
+    leaving = recording.odd.reading("exported things")
     with new_folder(folder) as new, ExitStack() as stack:
         new.mkdir()
-        files = _Tables(new, stack, with_ascans)
+        files = _Tables(new, stack, with_ascans, leaving)
         for item in shown(walk(recording), end):
             files.add(item)
         files.begin_all()
@@ -43,8 +45,9 @@ def to_csv(recording: Recording, folder: Path, end: float | None, with_ascans: b
 class _Tables:
     """The open tables. A heading is written before the first row, which may tell what it is."""
 
-    def __init__(self, folder: Path, stack: ExitStack, with_ascans: bool) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, with_ascans: bool, leaving: Leaving) -> None:
         self.rows: Counter[str] = Counter()
+        self._leaving = leaving
         self._folder, self._stack, self._with_ascans = folder, stack, with_ascans
         self._points = -1  # of an A-scan
         self._writers: dict[str, Any] = {}
@@ -53,7 +56,8 @@ class _Tables:
         if isinstance(item, Chunk):
             self._write(ACTIONS, tables.action_columns(item.names), tables.action_rows(item))
         elif isinstance(item, Features):
-            self._write(FEATURES, tables.FEATURE_COLUMNS, [tables.feature_row(item)])
+            row = self._leaving.made("a VLM update", tables.feature_row, item)
+            self._write(FEATURES, tables.FEATURE_COLUMNS, [row] if row else [])
         elif isinstance(item.packet, CameraFrame):
             self._write(FRAMES, tables.FRAME_COLUMNS, [tables.frame_row(item)])
         elif isinstance(item.packet, RobotPacket):
@@ -74,10 +78,12 @@ class _Tables:
         if self._with_ascans:
             points = samples.packet.ascan.shape[1]
             if self._points not in (-1, points):
-                raise OutputError(
+                what = (
                     f"A-scans of {points} points follow such of {self._points}, which do not fit "
                     "into one table: export without --ascans"
                 )
+                self._leaving.out(OddError("A-scans of another length", what))
+                return
             self._points = points
             columns += tuple(f"ascan_{point}" for point in range(points))
         self._write(SENSOR, columns, tables.sensor_rows(samples, self._with_ascans))

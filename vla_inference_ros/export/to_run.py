@@ -10,10 +10,11 @@ from typing import Any
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket
 from vla_inference_ros.export.chunks import Chunk
-from vla_inference_ros.export.new_folder import OutputError, new_folder
+from vla_inference_ros.export.new_folder import new_folder
 from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import Item, walk
-from vla_inference_ros.recording.recording import Features, Recording, RecordingError
+from vla_inference_ros.recording.odd import OddError, RecordingError, kind_of
+from vla_inference_ros.recording.recording import Features, Recording
 from vla_inference_ros.recording.run_folder import RunWriter, folder_name
 
 
@@ -28,14 +29,17 @@ def to_run(recording: Recording, output: Path, end: float | None) -> list[str]:
         raise RecordingError(f"{recording.path} holds nothing that a run folder could hold")
     folder = output / folder_name(start)
     counts: Counter[str] = Counter()
+    leaving = recording.odd.reading("exported things")
     with new_folder(folder) as new, closing(RunWriter(new.parent, start)) as writer:
         for item in shown(walk(recording), end):
             kind, add, content = _destination(writer, item)
             try:
                 add(content)
             except ValueError as error:
-                raise OutputError(f"{kind} of {recording.path} cannot be saved: {error}") from error
-            counts[kind] += 1
+                what = f"{kind} of {recording.path} cannot be saved: {error}"
+                leaving.out(OddError(kind_of(error), what))
+            else:
+                counts[kind] += 1
     return [
         f"{folder}: {counts['pictures']} pictures, {counts['robot states']} robot states, "
         f"{counts['sensor datagrams']} sensor datagrams, {counts['action chunks']} action chunks",

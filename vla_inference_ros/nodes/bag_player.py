@@ -26,6 +26,7 @@ from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 from vla_inference_ros.recording.definitions import message_class
 from vla_inference_ros.recording.inputs import Input, inputs
+from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.topics import (
     IMAGES,
@@ -109,7 +110,8 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
             raise StartError("parameter 'bag' is empty: name a bag or a run folder")
         first: list[Input] = []
         try:
-            found = inputs(Path(given).expanduser())
+            self._recording = open_recording(Path(given).expanduser())
+            found = inputs(self._recording)
             for item in found:
                 first.append(item)
                 if item.topic not in LATCHED:  # that may have been published long before
@@ -125,6 +127,8 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
         if self.config.plays:
             counts = [f"{self._played[topic]} {topic}" for topic in INPUTS if self._played[topic]]
             self.get_logger().info("\n  ".join(["played", *(counts or ["nothing"])]))
+            for line in self._recording.odd.lines():
+                self.get_logger().warning(line)
 
     def _work(self, stopping: threading.Event) -> None:
         if self._wait_until_ready(stopping) and self._play(stopping):

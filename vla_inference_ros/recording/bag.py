@@ -21,8 +21,9 @@ from vla_inference_ros.recording.messages import (
     robot_packet,
     sensor_datagram,
 )
+from vla_inference_ros.recording.odd import Leaving, Odd, OddError, RecordingError
 from vla_inference_ros.recording.pairing import Pairing, Picture
-from vla_inference_ros.recording.recording import Features, RecordingError, Result
+from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.topics import (
     ACTIONS,
     FEATURES,
@@ -50,9 +51,10 @@ class Bag:
     published, of ``ros2 bag record`` when it came there.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises RecordingError."""
+    def __init__(self, path: Path, strict: bool = False) -> None:
+        """Raises RecordingError; with ``strict`` also for what is else left out as odd."""
         self.path = path
+        self.odd = Odd(strict)
         self._files = open_files(path)
         if not TOPICS.keys() & self._files.topics.keys():
             found = ", ".join(sorted(self._files.topics)) or "none at all"
@@ -76,54 +78,61 @@ class Bag:
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""
-        pairing = Pairing()
+        pairing, leaving = Pairing(), self.odd.reading("pictures")
         patience = _PATIENCE if FRAME_INFO in self._files.topics else -1
         for raw, message in self._messages(FRAME_INFO, *IMAGES.values()):
             if raw.topic == FRAME_INFO:
                 pairing.add_info(message, raw.stamp_ns)
             else:
                 pairing.add_picture(Picture(_VIEWS[raw.topic], message, raw.stamp_ns))
-            yield from self._frames(pairing.take(raw.stamp_ns - patience))
-        yield from self._frames(pairing.take(2**63))
+            yield from self._frames(pairing.take(raw.stamp_ns - patience), leaving)
+        yield from self._frames(pairing.take(2**63), leaving)
 
-    def _frames(self, pictures: Iterator[Picture]) -> Iterator[Received[CameraFrame]]:
+    def _frames(
+        self, pictures: Iterator[Picture], leaving: Leaving
+    ) -> Iterator[Received[CameraFrame]]:
         for each in pictures:
-            received = each.published / 1e9
-            try:
-                yield camera_frame(each.image, each.info, each.view, received)
-            except ValueError as error:
-                raise self._error(IMAGES[each.view], each.published, str(error)) from error
+            where = self._where(IMAGES[each.view], each.published)
+            given = (each.image, each.info, each.view, each.published / 1e9)
+            if (frame := leaving.made(where, camera_frame, *given)) is not None:
+                yield frame
 
     def states(self) -> Iterator[Received[RobotPacket]]:
-        """All robot states, likewise."""
-        for raw, message in self._messages(ROBOT_STATE):
-            yield self._made(raw, robot_packet, message, raw.stamp_ns / 1e9)
+        """All robot states, by the time of receipt."""
+        return self._all(ROBOT_STATE, lambda message, at: robot_packet(message, at / 1e9))
 
     def samples(self) -> Iterator[Received[SensorDatagram]]:
-        """All sensor samples, likewise."""
-        for raw, message in self._messages(SAMPLES):
-            yield self._made(raw, sensor_datagram, message, raw.stamp_ns / 1e9)
+        """All sensor samples, by the time of receipt."""
+        return self._all(SAMPLES, lambda message, at: sensor_datagram(message, at / 1e9))
 
     def results(self) -> Iterator[Result]:
         """All action chunks."""
-        for raw, message in self._messages(ACTIONS):
-            yield self._made(raw, result_of, message)
+        return self._all(ACTIONS, lambda message, _: result_of(message))
 
     def features(self) -> Iterator[Features]:
         """All VLM updates."""
-        for raw, message in self._messages(FEATURES):
-            yield self._made(raw, _features, message)
+        return self._all(FEATURES, lambda message, _: _features(message))
+
+    def _all(self, topic: str, make: Callable[[Any, int], _Made]) -> Iterator[_Made]:
+        """What is made of the messages of a topic and their log times [ns]."""
+        leaving = self.odd.reading(topic)
+        for raw, message in self._messages(topic):
+            made = leaving.made(self._where(topic, raw.stamp_ns), make, message, raw.stamp_ns)
+            if made is not None:
+                yield made
 
     def _messages(self, *topics: str) -> Iterator[tuple[RawMessage, Any]]:
         for topic in topics:
             self.check(topic)
+        leavings = {topic: self.odd.reading(topic) for topic in topics}
         for raw in self.raw(topics):
             try:
                 message = deserialize_message(raw.data, message_class(raw.type))
             except Exception as error:  # whatever the middleware raises
-                raise self._error(
-                    raw.topic, raw.stamp_ns, f"does not deserialize: {error}"
-                ) from error
+                where = self._where(raw.topic, raw.stamp_ns)
+                what = f"{where}: does not deserialize: {error}"
+                leavings[raw.topic].out(OddError("does not deserialize", what))
+                continue
             yield raw, message
 
     def check(self, topic: str) -> None:
@@ -142,16 +151,8 @@ class Bag:
                 "with the version of this package that recorded it"
             )
 
-    def _made(self, raw: RawMessage, make: Callable[..., _Made], *arguments: Any) -> _Made:
-        try:
-            return make(*arguments)
-        except ValueError as error:
-            raise self._error(raw.topic, raw.stamp_ns, str(error)) from error
-
-    def _error(self, topic: str, stamp_ns: int, what: str) -> RecordingError:
-        return RecordingError(
-            f"{self.path}: the message on {topic} at {stamp_ns / 1e9:.6f}: {what}"
-        )
+    def _where(self, topic: str, stamp_ns: int) -> str:
+        return f"{self.path}: the message on {topic} at {stamp_ns / 1e9:.6f}"
 
 
 @cache

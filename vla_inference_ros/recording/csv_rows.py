@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.csv_text import from_cell
+from vla_inference_ros.recording.odd import Leaving, OddError, RecordingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,31 +20,35 @@ class Row:
     cells: dict[str, str]
 
     def number(self, column: str) -> float:
-        """A finite number; RecordingError if the cell holds none."""
+        """A finite number; OddError if the cell holds none."""
         text = self.cells[column]
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise RecordingError(f"{self.where}: {column} is {text!r}, which is no number")
+            what = f"{self.where}: {column} is {text!r}, which is no number"
+            raise OddError("not a number", what)
         return value
+
+    def text(self, column: str) -> str:
+        """A text as it was before it was written for spreadsheets as well."""
+        return from_cell(self.cells[column])
 
     def number_or(self, column: str, default: float) -> float:
         """Likewise, where older files have no such column."""
         return self.number(column) if column in self.cells else default
 
 
-def rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a file that must have ``columns``, in any order; it may have more.
-
-    Raises RecordingError.
+def rows(path: Path, columns: Sequence[str], leaving: Leaving) -> Iterator[Row]:
+    """The rows of a file that must have ``columns``, in any order; it may have more. A row of
+    another length is left out. Raises RecordingError.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             try:
-                yield from _rows(path, reader, columns)
+                yield from _rows(path, reader, columns, leaving)
             except csv.Error as error:
                 raise RecordingError(_cut_off(f"{path}, line {reader.line_num}", error)) from error
     except UnicodeDecodeError as error:
@@ -52,7 +57,9 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _rows(path: Path, reader: Iterator[list[str]], columns: Sequence[str]) -> Iterator[Row]:
+def _rows(
+    path: Path, reader: Iterator[list[str]], columns: Sequence[str], leaving: Leaving
+) -> Iterator[Row]:
     heading = next(reader, [])
     missing = [column for column in columns if column not in heading]
     if missing:
@@ -62,7 +69,9 @@ def _rows(path: Path, reader: Iterator[list[str]], columns: Sequence[str]) -> It
             continue
         where = f"{path}, line {number}"
         if len(cells) != len(heading):
-            raise RecordingError(_cut_off(where, f"{len(cells)} cells, not {len(heading)}"))
+            what = _cut_off(where, f"{len(cells)} cells, not {len(heading)}")
+            leaving.out(OddError("a row that is cut off", what))
+            continue
         yield Row(where, dict(zip(heading, cells, strict=True)))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vla_inference_ros.convert import (
@@ -21,8 +20,7 @@ from vla_inference_ros.convert import (
 )
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.bag import Bag
-from vla_inference_ros.recording.opening import open_recording
-from vla_inference_ros.recording.recording import traffic
+from vla_inference_ros.recording.recording import Recording, traffic
 from vla_inference_ros.recording.topics import (
     FRAME_INFO,
     IMAGES,
@@ -47,16 +45,18 @@ class Input:
     message: Any
 
 
-def inputs(path: Path) -> Iterator[Input]:
+def inputs(recording: Recording) -> Iterator[Input]:
     """The inputs in a recording, from the oldest to the newest, one at a time. RecordingError if it
     cannot be read.
     """
-    recording = open_recording(path)
     if isinstance(recording, Bag):
         yield from _of_bag(recording)
         return
+    leaving = recording.odd.reading("played packets")
     for received in traffic(recording):
-        for topic, message in _messages(received):
+        where = f"{recording.path}: what was received at {received.received:.6f}"
+        made = leaving.made(where, lambda received=received: list(_messages(received)))
+        for topic, message in made or ():
             yield Input(topic, round(received.received * 1e9), message)
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.odd import Leaving, OddError, RecordingError
 
 
-def read_list(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file. One that other programs have laid out is read as a whole.
-
-    Raises RecordingError.
+def read_list(path: Path, leaving: Leaving) -> Iterator[dict[str, Any]]:
+    """The objects of a file; all else in its list is left out. One that other programs have laid
+    out is read as a whole. Raises RecordingError.
     """
     try:
-        if _has_an_object_a_line(path):
-            yield from _line_by_line(path)
-        else:
-            yield from _at_once(path)
+        found = _line_by_line(path) if _has_an_object_a_line(path) else _at_once(path)
+        for where, entry in found:
+            if isinstance(entry, dict):
+                yield entry
+            else:
+                leaving.out(OddError("no JSON object", f"{where} is no JSON object"))
     except UnicodeDecodeError as error:
         raise RecordingError(f"{path} is no text in UTF-8: {error}") from error
     except OSError as error:
@@ -36,7 +37,7 @@ def _has_an_object_a_line(path: Path) -> bool:
             return False
 
 
-def _line_by_line(path: Path) -> Iterator[dict[str, Any]]:
+def _line_by_line(path: Path) -> Iterator[tuple[str, object]]:
     is_open, wants_one = True, False
     with path.open(encoding="utf-8") as file:
         file.readline()
@@ -57,12 +58,12 @@ def _line_by_line(path: Path) -> Iterator[dict[str, Any]]:
             if not wants_one and number > 2:
                 raise RecordingError(_damaged(where, "there is no comma before it"))
             wants_one = text.endswith(",")
-            yield _checked(entry, where)
+            yield where, entry
     if is_open:
         raise RecordingError(_damaged(str(path), "the list has no end"))
 
 
-def _at_once(path: Path) -> Iterator[dict[str, Any]]:
+def _at_once(path: Path) -> Iterator[tuple[str, object]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
@@ -72,17 +73,11 @@ def _at_once(path: Path) -> Iterator[dict[str, Any]]:
     if not isinstance(entries, list):
         raise RecordingError(f"{path} holds no list of action chunks")
     for number, entry in enumerate(entries):
-        yield _checked(entry, f"{path}, entry {number}")
+        yield f"{path}, entry {number}", entry
 
 
 def _object(line: str) -> object:
     entry: object = json.loads(line.rstrip().removesuffix(","))
-    return entry
-
-
-def _checked(entry: object, where: str) -> dict[str, Any]:
-    if not isinstance(entry, dict):
-        raise RecordingError(f"{where} is no JSON object")
     return entry
 
 

@@ -6,6 +6,7 @@ no packet could have given.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.convert import seconds, sensor_arrays
 from vla_inference_ros.core.jpeg import jpeg_size
-from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram, WireError
 from vla_inference_ros.msg import ActionChunk, FrameInfo, RobotState, SensorBatch
 from vla_inference_ros.recording.traffic import Received
 
@@ -33,6 +34,7 @@ def camera_frame(
         camera = image.header.frame_id or view
         return Received(CameraFrame(camera, stamp, jpeg, width, height), 0.0, received, view)
     offset, sent = info.clock_offset, seconds(info.send_stamp)
+    _check_finite("frame info", offset)
     packet = CameraFrame(
         info.camera, stamp - offset, jpeg, width, height, sent - offset if sent else None
     )
@@ -49,6 +51,7 @@ def robot_packet(state: RobotState, received: float) -> Received[RobotPacket]:
         joints=_numbers(np.degrees(state.joint_position)),
         pose=_pose(state),
     )
+    _check_finite("robot state", offset, packet.force, *packet.joints, *packet.pose)
     return Received(packet, offset, received)
 
 
@@ -58,6 +61,8 @@ def sensor_datagram(batch: SensorBatch, received: float) -> Received[SensorDatag
     delays = np.frombuffer(batch.send_delays, np.float64)
     if len(delays) not in (0, len(times)):
         raise ValueError(f"sensor batch has {len(times)} stamps, but {len(delays)} send delays")
+    for values in (batch.clock_offset, delays, force, ascan):
+        _check_finite("sensor batch", *np.ravel(values)[~np.isfinite(np.ravel(values))][:1])
     times = times - batch.clock_offset
     sent = times + delays if len(delays) else times
     return Received(SensorDatagram(times, sent, force, ascan), batch.clock_offset, received)
@@ -105,6 +110,13 @@ def result_of(chunk: ActionChunk) -> dict[str, Any]:
         "sensor_age": chunk.sensor_age,
         "robot_age": chunk.robot_age,
     }
+
+
+def _check_finite(what: str, *values: float) -> None:
+    """As the wire has none, so that a run folder's readers know none either."""
+    bad = [value for value in values if not math.isfinite(value)]
+    if bad:
+        raise WireError("not finite", f"{what} has {bad[0]} among its numbers")
 
 
 def _rows(values: Sequence[float], shape: tuple[int, int]) -> list[list[float]]:

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
+from vla_inference_ros.recording.odd import Odd, RecordingError
 from vla_inference_ros.recording.traffic import Received
 
+__all__ = ["Features", "Recording", "RecordingError", "Result", "float32_numbers", "traffic"]
+
 Result: TypeAlias = dict[str, Any]  # an action chunk, with the keys of docs/run_folder.md
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be read; the message says what is wrong and what can be done."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +39,12 @@ class Recording(Protocol):
     """A run folder or a bag.
 
     The iterators go from the oldest to the newest, hold one thing at a time, and can be asked for
-    again. They raise RecordingError where the recording is damaged.
+    again. What makes no sense is left out, and told of by ``odd``. They raise RecordingError where
+    the recording is damaged.
     """
 
     path: Path
+    odd: Odd
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import MAX_SAMPLES_PER_DATAGRAM, SensorDatagram
-from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.odd import Leaving, OddError, RecordingError
 from vla_inference_ros.recording.traffic import Received
 
 _BLOCK = 240  # samples that are read at once, about 1 MB
@@ -30,7 +30,7 @@ _FIELDS = {
 }
 
 
-def read_samples(path: Path) -> Iterator[Received[SensorDatagram]]:
+def read_samples(path: Path, leaving: Leaving) -> Iterator[Received[SensorDatagram]]:
     """The datagrams of a file, in its order; their arrays are read-only.
 
     Samples of equal ``recv_timestamps`` in a row came in one. Where a file has none, it is those of
@@ -38,7 +38,9 @@ def read_samples(path: Path) -> Iterator[Received[SensorDatagram]]:
     the last one was sent. RecordingError if the file is damaged.
     """
     rest: NDArray[np.void] | None = None
-    for block in _blocks(path):
+    for block in _blocks(path, leaving):
+        if not len(block):
+            continue
         joined = block if rest is None else np.concatenate([rest, block])
         joined.flags.writeable = False
         starts = _starts(joined)
@@ -71,7 +73,7 @@ def _datagram(samples: NDArray[np.void]) -> Received[SensorDatagram]:
     return Received(packet, float(offset[0]), float(samples["received"][-1]))
 
 
-def _blocks(path: Path) -> Iterator[NDArray[np.void]]:
+def _blocks(path: Path, leaving: Leaving) -> Iterator[NDArray[np.void]]:
     """All samples, with ``group`` equal for those of one datagram."""
     with _opened(path) as columns:
         count = columns["timestamps"].count
@@ -90,7 +92,7 @@ def _blocks(path: Path) -> Iterator[NDArray[np.void]]:
             block = np.zeros(size, kind)
             for name, column in columns.items():
                 block[_FIELDS[name]] = column.read(size)
-            _check_times(path, block, first)
+            block = _with_times(path, block, first, leaving)
             if "recv_timestamps" in columns:
                 block["group"] = block["received"]
             else:
@@ -102,13 +104,18 @@ def _blocks(path: Path) -> Iterator[NDArray[np.void]]:
             yield block
 
 
-def _check_times(path: Path, block: NDArray[np.void], first: int) -> None:
+def _with_times(
+    path: Path, block: NDArray[np.void], first: int, leaving: Leaving
+) -> NDArray[np.void]:
+    """The samples of a block whose times are all known; its first is the file's ``first``."""
+    good = np.ones(len(block), np.bool_)
     for name in ("time", "sent", "offset", "received"):
-        bad = np.flatnonzero(~np.isfinite(block[name]))
-        if bad.size:
-            raise RecordingError(
-                f"{path}: sample {first + int(bad[0])} has {block[name][bad[0]]} for its {name}"
-            )
+        bad = good & ~np.isfinite(block[name])
+        for number in np.flatnonzero(bad):
+            what = f"{path}: sample {first + int(number)} has {block[name][number]} for its {name}"
+            leaving.out(OddError("not finite", what))
+        good &= ~bad
+    return block if good.all() else block[good]
 
 
 class _Column:

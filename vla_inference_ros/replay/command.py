@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from vla_inference_ros.core.number_text import number_or_nan
+from vla_inference_ros.core.printable import printable
 from vla_inference_ros.model.interface import ActionModel, FeatureModel, ModelError
+from vla_inference_ros.recording.ending import failed, tell_left_out
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import Recording, RecordingError
 from vla_inference_ros.replay.difference import Differences, Models, report
 from vla_inference_ros.replay.difference_file import DifferenceFile, summary
-from vla_inference_ros.replay.lineage import NotRecordedError, RecordedChunk, recorded_chunk
+from vla_inference_ros.replay.lineage import NotRecordedError, RecordedChunk, recorded_chunks
 from vla_inference_ros.replay.models import (
     ModelOptions,
     load_recorded_action_model,
@@ -39,6 +41,7 @@ from vla_inference_ros.replay.updates import (
 from vla_inference_ros.replay.windows import RecordedSamples
 
 _FUSIONS = ("concat", "cross_attention", "gated", "none")  # named here to start without torch
+_STRICT = "exit status 1 also if chunks could not be compared, or anything recorded is odd"
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16", "float8")
 
 FeatureSource = Callable[[RecordedChunk], NDArray[np.float32]]  # a chunk's (1, S, V)
@@ -59,7 +62,7 @@ def compare(
     """
     samples = RecordedSamples(recording.samples())
     results = tqdm(recording.results(), disable=None, unit=" chunks", leave=False)
-    for chunk in map(recorded_chunk, islice(results, limit)):
+    for chunk in islice(recorded_chunks(recording, results), limit):
         try:
             values, window = features(chunk), samples.window(chunk)
         except NotRecordedError as reason:
@@ -73,9 +76,9 @@ def compare(
 
 
 def _run(options: argparse.Namespace) -> int:
-    recording = open_recording(options.recording)
-    first_result = next(recording.results(), None)
-    if first_result is None:
+    recording = open_recording(options.recording, options.strict)
+    first = next(recorded_chunks(recording, recording.results()), None)
+    if first is None:
         raise RecordingError(
             f"{options.recording} has no action chunk: there is nothing to compare"
         )
@@ -88,7 +91,6 @@ def _run(options: argparse.Namespace) -> int:
     model_options = ModelOptions(
         options.model, options.checkpoint, options.fusion_strategy, options.device, options.dtype
     )
-    first = recorded_chunk(first_result)
     vlm: FeatureModel | None = None
     if options.features == "recomputed":
         vlm = load_recorded_feature_model(model_options, first.features_model_id)
@@ -104,7 +106,12 @@ def _run(options: argparse.Namespace) -> int:
         passes = differences.passes(options.strict)
         if file:
             file.finish({**summary(differences, of_features, now), "passes": passes})
-    print(f"{options.recording.name}\n", *report(differences, of_features, now), sep="\n")
+    tell_left_out("vla-replay", recording)
+    print(
+        f"{options.recording.name}\n",
+        *map(printable, report(differences, of_features, now)),
+        sep="\n",
+    )
     return 0 if passes else 1
 
 
@@ -151,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ERROR",
         help="largest difference of a number for a chunk to be equal (default: %(default)g)",
     )
-    add("--strict", action="store_true", help="exit status 1 also if chunks could not be compared")
+    add("--strict", action="store_true", help=_STRICT)
     add("--limit", type=_count, metavar="N", help="only the first N chunks")
     add("--json", type=Path, metavar="FILE", help="write the differences of all chunks there")
     return parser
@@ -175,9 +182,8 @@ def main(given: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     try:
         return _run(options)
-    except (RecordingError, ModelError, OSError) as error:
-        print(f"vla-replay: {error}", file=sys.stderr)
-        return 1
+    except (RecordingError, ModelError, OSError, MemoryError) as error:
+        return failed("vla-replay", error)
     except KeyboardInterrupt:
         return 130
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.window import FILLS
-from vla_inference_ros.recording.recording import RecordingError, Result, float32_numbers
+from vla_inference_ros.recording.odd import OddError
+from vla_inference_ros.recording.recording import Recording, Result, float32_numbers
 
 SAME_TIME = 2e-6  # two records of one time differ by no more: a CSV has microseconds [s]
 LATEST = 1.0  # after a chunk's tick; what it was computed from had been recorded by then [s]
@@ -50,7 +51,7 @@ class RecordedChunk:
 
 
 def recorded_chunk(result: Result) -> RecordedChunk:
-    """A recording's result. RecordingError if it lacks what a recomputation needs."""
+    """A recording's result. OddError if it lacks what a recomputation needs."""
     try:
         chunk = RecordedChunk(
             chunk_id=int(result["chunk_id"]),
@@ -69,32 +70,54 @@ def recorded_chunk(result: Result) -> RecordedChunk:
             fill=str(result["sensor_fill"]),
         )
     except KeyError as error:
-        raise RecordingError(
+        raise OddError(
+            "no lineage",
             f"an action chunk does not say its {error}, without which it cannot be computed again: "
-            "was it recorded by an older version, or by another program?"
+            "was it recorded by an older version, or by another program?",
         ) from error
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise RecordingError(
-            f"action chunk {result.get('chunk_id')} cannot be read: {error}"
+        raise OddError(
+            "not readable", f"action chunk {result.get('chunk_id')} cannot be read: {error}"
         ) from error
     if chunk.actions.ndim != 2 or chunk.actions.shape[1] != len(chunk.action_names):
-        raise RecordingError(
+        raise OddError(
+            "action names that do not fit",
             f"action chunk {chunk.chunk_id} has actions of shape {chunk.actions.shape}, but "
-            f"{len(chunk.action_names)} action names"
+            f"{len(chunk.action_names)} action names",
         )
     times = (chunk.timestamp, chunk.sensor_first, chunk.sensor_last, *chunk.view_stamps.values())
     if not all(map(math.isfinite, times)):
-        raise RecordingError(f"action chunk {chunk.chunk_id} has a time that is not finite")
+        raise OddError("not finite", f"action chunk {chunk.chunk_id} has a time that is not finite")
     if chunk.mask.ndim != 1 or not chunk.mask[-1:].any():
-        raise RecordingError(
-            f"action chunk {chunk.chunk_id} has a sensor_mask whose last row is no sample"
+        raise OddError(
+            "no samples",
+            f"action chunk {chunk.chunk_id} has a sensor_mask whose last row is no sample",
         )
     if chunk.fill not in FILLS:
-        raise RecordingError(
+        raise OddError(
+            "unknown sensor_fill",
             f"action chunk {chunk.chunk_id} has sensor_fill {chunk.fill!r}, not one of "
-            f"{', '.join(FILLS)}"
+            f"{', '.join(FILLS)}",
         )
     return chunk
+
+
+def recorded_chunks(recording: Recording, results: Iterable[Result]) -> Iterator[RecordedChunk]:
+    """Those results of a recording that can be computed again; RecordingError if none can."""
+    leaving = recording.odd.reading("replayed action chunks")
+    first: OddError | None = None
+    is_any = False
+    for result in results:
+        try:
+            chunk = recorded_chunk(result)
+        except OddError as error:
+            first = first or error
+            leaving.out(error)
+            continue
+        is_any = True
+        yield chunk
+    if first is not None and not is_any:
+        raise first
 
 
 class UpTo(Generic[Thing]):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import EARLIEST_TIME, LATEST_TIME
-from vla_inference_ros.recording.recording import RecordingError, Result, float32_numbers
+from vla_inference_ros.recording.odd import OddError
+from vla_inference_ros.recording.recording import Result, float32_numbers
 from vla_inference_ros.report.holds import Hold, reason_between
 from vla_inference_ros.report.rhythm import QUIET_END
 from vla_inference_ros.report.rows import Rows
@@ -154,13 +155,14 @@ class ChunksReader:
         self._odd = 0
 
     def add(self, result: Result) -> None:
-        """The next chunk; RecordingError if it lacks what every reader of run folders needs."""
+        """The next chunk; OddError if it lacks what every reader of run folders needs."""
         try:
             stamp = float(result["timestamp"])
             actions = float32_numbers(result["actions"])
         except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise RecordingError(
-                f"an action chunk has no usable timestamp and actions ({error!r}): was it edited?"
+            raise OddError(
+                "no actions",
+                f"an action chunk has no usable timestamp and actions ({error!r}): was it edited?",
             ) from error
         if self._rows is None:
             self._start(actions, result)
@@ -196,9 +198,10 @@ class ChunksReader:
 
     def _start(self, actions: NDArray[np.float32], result: Result) -> None:
         if actions.ndim != 2 or not actions.size:
-            raise RecordingError(
+            raise OddError(
+                "no actions",
                 f"an action chunk has actions of shape {actions.shape}, not horizon x dimensions: "
-                "was it edited?"
+                "was it edited?",
             )
         self._shape = actions.shape
         fields: list[tuple[Any, ...]] = [("stamp", "<f8"), ("actions", "<f4", actions.shape)]

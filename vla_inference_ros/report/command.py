@@ -12,6 +12,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from vla_inference_ros.recording.ending import failed, tell_left_out
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import RecordingError
 
@@ -30,14 +31,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, metavar="FILE.html", help="default: beside the recording"
     )
+    parser.add_argument("--strict", action="store_true", help="refuse what is else left out as odd")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     arguments = parser.parse_args(given)
     output: Path = arguments.output or default_output(arguments.recording)
     try:
-        _write(arguments.recording, output)
-    except (RecordingError, OSError) as error:
-        print(f"vla-report: {error}", file=sys.stderr)
-        return 1
+        _write(arguments.recording, output, arguments.strict)
+    except (RecordingError, OSError, MemoryError) as error:
+        return failed("vla-report", error)
     except KeyboardInterrupt:
         print("vla-report: interrupted, nothing was written", file=sys.stderr)
         return 130
@@ -48,13 +49,13 @@ def main(given: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(path: Path, output: Path) -> None:
+def _write(path: Path, output: Path, strict: bool) -> None:
     """The page is there whole or not at all."""
     if output.is_dir():
         raise IsADirectoryError(f"{output} is a folder: name a file, such as {output}/report.html")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output.parent} is no folder: make it first")
-    recording = open_recording(path)
+    recording = open_recording(path, strict)
     # Imported here because it draws, which takes long to load.
     from vla_inference_ros.report.report import report
 
@@ -65,6 +66,7 @@ def _write(path: Path, output: Path) -> None:
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
+    tell_left_out("vla-report", recording)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Content:
     """Rows, in the order of receipt: of ITEM for each view, of SAMPLE, STATE and UPDATE.
 
     Joints in deg, poses in mm and deg, as the robot sends them. Of a bag that is ``unfinished``,
-    this is all that it has.
+    this is all that it has. What was ``left_out`` as odd, in words.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class Content:
     updates: NDArray[Any] = field(default_factory=lambda: np.empty(0, UPDATE))
     chunks: Chunks | None = None
     holds: list[Hold] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -80,11 +81,12 @@ def read(recording: Recording) -> Content:
     content.states = _states(_shown(recording.states(), "robot states"))
     content.samples = _samples(_shown(recording.samples(), "sensor datagrams"))
     _read_updates(content, _shown(recording.features(), "VLM updates"))
-    reader = ChunksReader()
+    reader, leaving = ChunksReader(), recording.odd.reading("reported action chunks")
     for result in _shown(recording.results(), "action chunks"):
-        reader.add(result)
+        leaving.made(f"{recording.path}", reader.add, result)
     content.chunks = reader.chunks()
     content.holds = holds(recording)
+    content.left_out = recording.odd.lines()
     return content
 
 

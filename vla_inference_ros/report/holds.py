@@ -9,7 +9,8 @@ from rclpy.serialization import deserialize_message
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.msg import InferenceStatus
 from vla_inference_ros.recording.bag import Bag
-from vla_inference_ros.recording.recording import Recording, RecordingError
+from vla_inference_ros.recording.odd import OddError
+from vla_inference_ros.recording.recording import Recording
 from vla_inference_ros.recording.topics import TOPICS
 
 _STATUS = "/vla/status"
@@ -30,14 +31,17 @@ def holds(recording: Recording) -> list[Hold]:
     if not isinstance(recording, Bag) or recording.topics().get(_STATUS) != TOPICS[_STATUS]:
         return []
     found = []
+    leaving = recording.odd.reading(_STATUS)
     for raw in recording.raw([_STATUS]):
         try:
             status = deserialize_message(raw.data, InferenceStatus)
         except Exception as error:  # whatever the middleware raises
-            raise RecordingError(
+            what = (
                 f"{recording.path}: the message on {_STATUS} at {raw.stamp_ns / 1e9:.6f} does not "
                 f"deserialize: {error}"
-            ) from error
+            )
+            leaving.out(OddError("does not deserialize", what))
+            continue
         if status.state in (InferenceStatus.WAIT, InferenceStatus.HOLD):
             found.append(Hold(seconds(status.header.stamp), status.reason))
     return found

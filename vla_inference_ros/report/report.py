@@ -28,6 +28,7 @@ def page_of(content: Content) -> bytes:
             "This bag was not finished; vla-recover can do that. What is told here is all it has."
         )
         heading.append(note(text))
+    heading.extend(note(plain(line)) for line in content.left_out)
     analysis = analyse(content)
     if analysis is None:
         empty = note("This recording is empty: nothing was received, and no action chunk was made.")

@@ -24,6 +24,7 @@ from vla_inference_ros.core.curve import (
 from vla_inference_ros.core.number_text import number_or_nan
 from vla_inference_ros.core.read_ahead import read_ahead
 from vla_inference_ros.core.wire import CAMERA_PORT, ROBOT_PORT, SENSOR_PORT
+from vla_inference_ros.recording.ending import failed, tell_left_out
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.resend.outlets import (
@@ -44,9 +45,8 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     try:
         _resend(arguments)
-    except (RecordingError, OutletError, CurveError) as error:
-        print(f"vla-resend: {error}", file=sys.stderr)
-        return 1
+    except (RecordingError, OutletError, CurveError, OSError, MemoryError) as error:
+        return failed("vla-resend", error)
     except KeyboardInterrupt:
         print("vla-resend: stopped", file=sys.stderr)
         return 130
@@ -54,7 +54,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _resend(arguments: argparse.Namespace) -> None:
-    recording = open_recording(arguments.recording)
+    recording = open_recording(arguments.recording, arguments.strict)
     streams = recorded_streams(recording, arguments.streams)
     if not streams:
         raise RecordingError(
@@ -76,6 +76,7 @@ def _resend(arguments: argparse.Namespace) -> None:
         with ExitStack() as stack:
             for outlet in outlets.values():
                 stack.callback(outlet.close, at_once)
+    tell_left_out("vla-resend", recording)
 
 
 def _send_all(sending: Sending, packets: Iterable[Tagged]) -> None:
@@ -172,6 +173,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="move the packets' times, so that they are as old as they were when received",
     )
+    add("--strict", action="store_true", help="stop at what is else left out as odd")
     add(
         "--wait",
         type=_not_negative,
