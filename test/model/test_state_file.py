@@ -35,6 +35,14 @@ class Evaluated(Malicious):
         return eval, (f"open({str(self.path)!r}, 'w')",)
 
 
+def test_what_is_no_file_is_named_at_once(tmp_path: Path) -> None:
+    for name in ("best.pt", "best.safetensors"):
+        os.mkfifo(tmp_path / name)
+        said = message_of(tmp_path / name)
+        assert said == f"checkpoint {tmp_path / name} cannot be read: it is a FIFO, not a file"
+    assert "it is a device, not a file" in message_of(Path("/dev/zero"))
+
+
 @pytest.mark.parametrize("kind", [Malicious, Evaluated])
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("writer", ["zip", "old", "pickle"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +34,13 @@ from vla_inference_ros.recording.bag_metadata import (
     write_metadata,
 )
 from vla_inference_ros.recording.definitions import definition_of
+from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.topics import TOPICS
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 # SQLite has no compression of its own.
 WAYS = [
@@ -116,6 +124,42 @@ def test_long_runs_without_chunks_are_read_in_order(tmp_path: Path) -> None:
 def test_chunks_may_be_compressed_with_lz4(tmp_path: Path) -> None:
     compressed = chunk_of(b"".join(plain_records()), "lz4", lz4.frame.compress)
     assert_holds(by_hand(tmp_path / "lz4.mcap", compressed))
+
+
+def bomb(path: Path, size: int, said: int) -> Path:
+    """A file with a chunk of ``size`` zeros that says it holds ``said`` bytes."""
+    compressor = zstd.ZstdCompressor()
+    zeros = bytes(1 << 20)
+    data = b"".join(compressor.compress(zeros) for _ in range(size >> 20)) + compressor.flush()
+    head = mcap.CHUNK_HEAD.pack(FIRST, FIRST, said, 0)
+    length = len(data).to_bytes(8, "little")
+    return by_hand(path, mcap.record(mcap.CHUNK, head, mcap.string("zstd"), length, data))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (1 << 30, r"the chunk at byte \d+ says that it holds 1024 MB, over the limit of 256 MB"),
+        (1 << 20, r"the chunk at byte \d+ is damaged"),
+    ],
+)
+def test_a_small_file_cannot_take_all_memory(tmp_path: Path, said: int, message: str) -> None:
+    path = bomb(tmp_path / "bomb.mcap", 1 << 30, said)
+    assert path.stat().st_size < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(RecordingError, match=message):
+        list(Bag(path).raw())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # [kB]
+
+
+def test_a_chunk_may_be_of_several_frames(tmp_path: Path) -> None:
+    records = b"".join(plain_records())
+    half = len(records) // 2
+
+    def two(data: bytes) -> bytes:
+        return zstd.compress(data[:half]) + zstd.compress(data[half:])
+
+    assert_holds(by_hand(tmp_path / "two.mcap", chunk_of(records, "zstd", two)))
 
 
 def test_a_summary_need_not_say_all(tmp_path: Path) -> None:

@@ -204,16 +204,43 @@ def test_so_many_browsers_and_no_more(served: Served) -> None:
         assert news(stream)["fresh"]
 
 
+def idle_connections(served: Served, stack: ExitStack, count: int) -> list[socket.socket]:
+    """Some that say nothing, or that never come to the end of what they ask."""
+    opened = []
+    for number in range(count):
+        connection = socket.create_connection(("127.0.0.1", served.port), TIMEOUT)
+        opened.append(stack.enter_context(connection))
+        if number % 2:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+    return opened
+
+
+def test_idle_connections_keep_nobody_out(served: Served) -> None:
+    with ExitStack() as stack, served.events() as stream:
+        news(stream)
+        idle = idle_connections(served, stack, 70)
+        assert idle[0].recv(1) == b""  # the oldest have made room
+        for path in ("/", "/view.js", "/health"):
+            assert served.status(path) == 200
+        with served.events() as another:
+            news(another)
+            idle += idle_connections(served, stack, 200)
+            for each in (stream, another):  # who gets news stays
+                for _ in range(3):
+                    news(each)
+        assert served.status("/") == 200
+
+
 def test_so_many_connections_and_no_more(served: Served) -> None:
     with ExitStack() as stack:
-        idle = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), TIMEOUT))
-            for _ in range(64)
-        ]
-        over = stack.enter_context(socket.create_connection(("127.0.0.1", served.port), TIMEOUT))
-        assert over.recv(1) == b""
+        idle = idle_connections(served, stack, 64)
         idle[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle[0].recv(15) == b"HTTP/1.1 200 OK"
+        idle_connections(served, stack, 1)
+        assert idle[1].recv(1) == b""  # not the one that has asked
+        idle[0].settimeout(0.1)
+        idle[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle[0].recv(1)
     served.wait(lambda: _answers(served))
 
 

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vla_inference_ros.core.regular_file import open_regular
 from vla_inference_ros.model.device import raise_if_out_of_memory
 from vla_inference_ros.model.interface import ModelError
 
@@ -58,7 +59,7 @@ def read_state_file(path: str | PathLike[str]) -> dict[str, Any]:
         file = file.expanduser()
         if file.is_dir():
             raise ModelError(f"checkpoint {file} is a folder: give the file in it")
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             start = stream.read(len(_ZIP_SIGNATURE))
     except FileNotFoundError:
         raise ModelError(f"checkpoint {file} does not exist: check the path") from None

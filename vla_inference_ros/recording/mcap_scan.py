@@ -22,10 +22,14 @@ from zlib import crc32
 
 import numpy as np
 
+from vla_inference_ros.core.regular_file import open_regular
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_format import McapError
 
 _UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")
+# What a chunk may hold once it is decompressed. Recorders' chunks have some MB; a small file can
+# claim any size, and one that is so compressed takes all memory [bytes].
+MOST_CHUNK = 256 << 20
 _RUN_SIZE = 4 << 20  # of messages outside of chunks that are read together [bytes]
 
 
@@ -85,33 +89,45 @@ def open_chunk(file: BinaryIO, found: Record) -> Chunk:
         raise McapError(f"the chunk at byte {found.at} is damaged")
     if not compression:
         return Chunk(start, last, file, begin, begin + compressed, compression, compressed)
-    content = _decompressed(compression, mcap.read_exactly(file, compressed))
+    if size > MOST_CHUNK:
+        raise McapError(
+            f"the chunk at byte {found.at} says that it holds {size >> 20} MB, over the limit of "
+            f"{MOST_CHUNK >> 20} MB: write the file again with smaller chunks, as the mcap tool can"
+        )
+    content = _decompressed(compression, mcap.read_exactly(file, compressed), size)
     if len(content) != size or (crc and crc32(content) != crc):
         raise McapError(f"the chunk at byte {found.at} is damaged")
     return Chunk(start, last, BytesIO(content), 0, size, compression, compressed)
 
 
-def _decompressed(compression: str, data: bytes) -> bytes:
+def _decompressed(compression: str, data: bytes, size: int) -> bytes:
+    """What was compressed of it, and no more than ``size`` bytes, of which one is too many."""
     try:
         if compression == "zstd":
-            return _zstd(data)
+            return _zstd(data, size + 1)
         if compression == "lz4":
             import lz4.frame  # type: ignore[import-untyped]
 
-            found: bytes = lz4.frame.decompress(data)
+            found: bytes = lz4.frame.LZ4FrameDecompressor().decompress(data, size + 1)
             return found
     except Exception as error:  # each library has its own
         raise McapError(f"a chunk cannot be decompressed: {error}") from error
     raise McapError(f"its chunks are compressed with {compression!r}, not zstd or lz4")
 
 
-def _zstd(data: bytes) -> bytes:
+def _zstd(data: bytes, most: int) -> bytes:
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
-    found: bytes = zstd.decompress(data)
-    return found
+    content = b""
+    while data and len(content) < most:  # one frame, or some behind each other
+        decompressor = zstd.ZstdDecompressor()
+        content += decompressor.decompress(data, most - len(content))
+        if not decompressor.eof:
+            break
+        data = decompressor.unused_data
+    return content
 
 
 class McapScan:
@@ -122,7 +138,7 @@ class McapScan:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             self.size = file.seek(0, 2)
             self.begin = self._read_header(file)
             file.seek(max(0, self.size - mcap.FOOTER_SIZE))

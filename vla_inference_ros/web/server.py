@@ -16,6 +16,7 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 from tornado import web
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
@@ -72,6 +73,7 @@ class PageServer:
         self.board, self.access, self.period, self.now = board, access, period, now
         self.cookie = f"vla_web_view_{port}"  # a browser takes all ports of a host for one
         self.browsers = 0  # that get news now; read by other threads
+        self.connections: _Connections | None = None
         self.stopping = False
         folder = Path(__file__).with_name("page")
         self.pages = {
@@ -110,6 +112,7 @@ class PageServer:
             max_body_size=1,  # nothing is sent here
             max_buffer_size=_READ_BUFFER,
         )
+        self.connections = server
         server.add_sockets(self._sockets)
         while not stopping.is_set():
             await asyncio.sleep(_LOOK_PERIOD)
@@ -120,21 +123,32 @@ class PageServer:
 
 
 class _Connections(HTTPServer):
-    """Takes so many connections and no more."""
+    """Takes so many connections; one more takes the place of that which has asked for nothing for
+    longest, so that idle ones keep nobody out. Those that get news are not idle.
+    """
 
     def initialize(self, *given: Any, **named: Any) -> None:
         super().initialize(*given, **named)
-        self._open = 0
+        self._open: dict[IOStream, None] = {}  # the one that asked last stands last
+        self.busy: set[IOStream] = set()  # that get news
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if self._open >= _MOST_CONNECTIONS:
-            stream.close()
-            return
-        self._open += 1
+        if len(self._open) >= _MOST_CONNECTIONS:
+            idle = next(each for each in self._open if each not in self.busy)
+            del self._open[idle]
+            idle.close()
+        self._open[stream] = None
         super().handle_stream(stream, address)
 
+    def asks(self, stream: IOStream) -> None:
+        """A connection asks for something."""
+        if stream in self._open:
+            del self._open[stream]
+            self._open[stream] = None
+
     def on_close(self, server_conn: object) -> None:
-        self._open -= 1
+        if isinstance(server_conn, HTTP1ServerConnection):
+            self._open.pop(server_conn.stream, None)
         super().on_close(server_conn)
 
 
@@ -151,7 +165,20 @@ class _Handler(web.RequestHandler):
         for name, value in _HEADERS.items():
             self.set_header(name, value)
 
+    @property
+    def stream(self) -> IOStream:
+        """The connection's."""
+        assert isinstance(self.request.connection, HTTP1Connection)
+        return self.request.connection.stream
+
+    @property
+    def connections(self) -> _Connections:
+        """All that are open."""
+        assert self.server.connections is not None
+        return self.server.connections
+
     def prepare(self) -> Awaitable[None] | None:
+        self.connections.asks(self.stream)
         if not self.server.access.is_our_name(self.request.headers.get("Host", "")):
             raise web.HTTPError(403, reason="Not a name of this server: use its address")
         if not self.is_let_in():
@@ -231,6 +258,8 @@ class _Events(_Handler):
             raise web.HTTPError(503, reason=f"{MOST_BROWSERS} browsers are watching already")
         self.set_header("Content-Type", "text/event-stream")
         self.server.browsers += 1
+        stream = self.stream
+        self.connections.busy.add(stream)
         try:
             await self._tell()
         except StreamClosedError:
@@ -239,6 +268,7 @@ class _Events(_Handler):
             self.detach().close()
         finally:
             self.server.browsers -= 1
+            self.connections.busy.discard(stream)
 
     async def _tell(self) -> None:
         """News again and again; TimeoutError if the browser does not take them."""

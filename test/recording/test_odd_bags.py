@@ -1,0 +1,132 @@
+"""What a recorder takes although it makes no sense: every reader leaves that out, and says so."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bags import bag, raw, run_messages
+from rclpy.serialization import deserialize_message
+
+from vla_inference_ros.export.command import main as export
+from vla_inference_ros.recording.bag import Bag
+from vla_inference_ros.recording.definitions import message_class
+from vla_inference_ros.recording.inputs import inputs
+from vla_inference_ros.recording.opening import open_recording
+from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.report.command import main as report
+
+COUNT = 6
+IMAGE = "/camera/view1/image_raw/compressed"
+
+
+def nan_state(message: Any) -> None:
+    message.joint_position[2] = math.nan
+
+
+def far_state(message: Any) -> None:
+    message.force = math.inf
+
+
+def nan_offset(message: Any) -> None:
+    message.clock_offset = math.nan
+
+
+def nan_sample(message: Any) -> None:
+    message.force[0] = math.nan
+
+
+def empty_picture(message: Any) -> None:
+    del message.data[:]
+
+
+def odd_names(message: Any) -> None:
+    message.action_names = ["same"] * message.action_dim
+
+
+def few_actions(message: Any) -> None:
+    del message.actions[3:]
+
+
+ODD: dict[str, tuple[str, Any, str]] = {
+    "a NaN joint": ("/robot/state", nan_state, "1 of /robot/state, not finite: "),
+    "an infinite force": ("/robot/state", far_state, "1 of /robot/state, not finite: "),
+    "a batch with a NaN offset": (
+        "/sensor/samples",
+        nan_offset,
+        "1 of /sensor/samples, not finite",
+    ),
+    "a batch with a NaN force": ("/sensor/samples", nan_sample, "1 of /sensor/samples, not finite"),
+    "an info with a NaN offset": ("/camera/frame_info", nan_offset, "1 of pictures, not finite: "),
+    "an empty picture": (IMAGE, empty_picture, "1 of pictures, bad JPEG: "),
+    "too few actions": ("/vla/actions", few_actions, "1 of /vla/actions, does not fit: "),
+}
+
+
+def doctored(folder: Path, *odd: tuple[str, Any]) -> Path:
+    """A bag of a short run, in which one message of each given topic is changed."""
+    messages = list(run_messages(COUNT))
+    for place, (topic, change) in enumerate(odd):
+        number = [index for index, each in enumerate(messages) if each.topic == topic][place % 3]
+        given = messages[number]
+        message = deserialize_message(given.data, message_class(given.type))
+        change(message)
+        messages[number] = raw(topic, message, given.stamp_ns)
+    return bag(folder, messages)
+
+
+def counts(recording: Bag) -> list[int]:
+    streams = (recording.frames(), recording.states(), recording.samples(), recording.results())
+    return [sum(1 for _ in stream) for stream in streams]
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_one_odd_thing_costs_itself_alone(what: str, tmp_path: Path) -> None:
+    topic, change, line = ODD[what]
+    folder = doctored(tmp_path / "odd", (topic, change))
+    found = Bag(folder)
+    per_time = counts(Bag(bag(tmp_path / "whole", run_messages(COUNT))))
+    assert sum(counts(found)) == sum(per_time) - 1
+    assert [each for each in found.odd.lines() if line in each], found.odd.lines()
+    assert list(inputs(open_recording(folder)))
+    with pytest.raises(RecordingError):
+        counts(Bag(folder, strict=True))
+
+
+def test_every_command_leaves_it_out_and_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [ODD[what] for what in ("a NaN joint", "a batch with a NaN offset", "an empty picture")]
+    folder = doctored(tmp_path / "odd", *((topic, change) for topic, change, _ in odd))
+    lines = [line for _, _, line in odd]
+    for target in ("csv", "run"):
+        given = [str(folder), "--to", target, "--output", str(tmp_path / target)]
+        assert export([*given, "--strict"]) == 1
+        assert export(given) == 0
+        said = capsys.readouterr().out
+        assert all(line in said for line in lines)
+    page = tmp_path / "page.html"
+    assert report([str(folder), "--output", str(page), "--strict"]) == 1
+    assert report([str(folder), "--output", str(page)]) == 0
+    said = capsys.readouterr().err
+    assert all(line in said and line in page.read_text() for line in lines)
+
+
+def test_odd_names_of_one_chunk_cost_it_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = doctored(tmp_path / "odd", ("/vla/actions", odd_names))
+    assert export([str(folder), "--to", "csv", "--output", str(tmp_path / "csv")]) == 0
+    assert "1 of exported action chunks, action names that do not fit: " in capsys.readouterr().out
+
+
+def test_what_the_run_recorder_saves_its_reader_reads(tmp_path: Path) -> None:
+    """The same functions judge: what they let through is in the folder, and is read again."""
+    folder = doctored(tmp_path / "odd", ("/robot/state", nan_state))
+    assert export([str(folder), "--to", "run", "--output", str(tmp_path / "out")]) == 0
+    (run,) = (tmp_path / "out").iterdir()
+    found = open_recording(run)
+    assert len(list(found.states())) == COUNT - 1
+    assert found.odd.lines() == []
