@@ -15,7 +15,7 @@ import pytest
 from launching import TIMEOUT, Launch
 
 from vla_inference_ros import core, graph, launch_arguments, launcher, watching
-from vla_inference_ros.core import console, printable
+from vla_inference_ros.core import console, memory, printable
 
 Pretend = Callable[..., Launch]
 
@@ -29,7 +29,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
         folder.mkdir(parents=True)
     for module in (graph, launch_arguments, launcher, watching):
         shutil.copy(str(module.__file__), package)
-    for module in (core, console, printable):
+    for module in (core, console, memory, printable):
         shutil.copy(str(module.__file__), package / "core")
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
@@ -149,6 +149,15 @@ def test_nodes_are_stopped_when_nobody_reads_any_more(pretend: Pretend, terminal
     for line in seen[:6]:
         with pytest.raises(ProcessLookupError):
             os.kill(int(line.split()[-1]), 0)
+
+
+def test_a_limit_on_the_address_space_is_told_with_a_death(pretend: Pretend) -> None:
+    limited = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh"]
+    launch = pretend(by=limited, vlm="kill -ABRT $$")
+    assert launch.end() == 1
+    (line,) = [line for line in launch.lines if "vlm-1 died" in line]
+    assert line.startswith("[vla-launch] vlm-1 died: signal SIGABRT; no process may have more than")
+    assert "8192 MB of address space here" in line
 
 
 # --- guests

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from vla_inference_ros import graph, watching
+from vla_inference_ros.core.memory import limit_told
 from vla_inference_ros.launch_arguments import ArgumentError, Value
 
 _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
@@ -281,7 +282,8 @@ def _die_with_parent() -> None:
 
 
 def _describe(status: int) -> str:
-    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    return f"{how}; {limit}" if status != 0 and (limit := limit_told()) else how
 
 
 def _parse(arguments: Sequence[str]) -> tuple[graph.LaunchFile, dict[str, str]]:

@@ -4,7 +4,9 @@ hands: it lives on, and goes on in a new folder once it can.
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +96,39 @@ def test_while_none_can_be_made_it_says_so_and_waits(
     assert ids == list(range(ids[0], ids[0] + 2 * COUNT))
 
 
-def assert_lives(node: NodeProcess) -> None:
+def assert_lives(node: NodeProcess, warnings: int = 1) -> None:
     assert node.process.poll() is None
-    assert len(node.said("frames: no folder to save to: ")) == 1
+    assert len(node.said("frames: no folder to save to: ")) == warnings
+
+
+# A disk of 2 MB, of which 100 kB are free, for one process and its children.
+SMALL_DISK = """
+mount -t tmpfs -o size=2m tmpfs "$0" && head -c 1990000 /dev/zero > "$0/others" && exec "$@"
+"""
+CAN_MOUNT = subprocess.run(
+    ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
+)
+
+
+@pytest.mark.skipif(CAN_MOUNT.returncode != 0, reason="needs to mount a small disk, as root can")
+def test_a_disk_that_is_full_loses_no_result_without_a_word(
+    name: str, listener: Listener, tmp_path: Path
+) -> None:
+    traffic = Traffic(listener)
+    by = ["unshare", "-m", "sh", "-c", SMALL_DISK, str(tmp_path)]
+    node = NodeProcess(name, {"output_dir": str(tmp_path), "reserve_mb": 0.0}, by)
+    try:
+        node.wait_until_said("saving to")
+        while not node.said("No space left on device"):
+            traffic()
+            listener.spin_for(0.005)
+            assert traffic.count < 10_000
+        assert_lives(node, 0)
+    finally:
+        status = node.stop()
+    assert status == 1
+    (line,) = [line for line in node.lines if re.match(r" +\d+ results", line)]
+    saved, lost = (int(number) for number in re.findall(r"\d+", line))
+    assert line == f"  {saved} results, {lost} lost, disk"
+    assert saved + lost == traffic.count
+    assert saved > 0 < lost

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,10 @@ Parameter = bool | int | float | str | list[str]
 class NodeProcess:
     """One node executable; its output is collected by a thread."""
 
-    def __init__(self, name: str, parameters: dict[str, Parameter]) -> None:
+    def __init__(self, name: str, parameters: dict[str, Parameter], by: Sequence[str] = ()) -> None:
+        """``by`` is a command that runs the node's."""
         arguments = [f"{key}:={json.dumps(value)}" for key, value in parameters.items()]
-        command = [str(prefix() / "lib" / PACKAGE / name), "--ros-args"]
+        command = [*by, str(prefix() / "lib" / PACKAGE / name), "--ros-args"]
         command += [word for argument in arguments for word in ("-p", argument)]
         self.name = name
         self.process = subprocess.Popen(

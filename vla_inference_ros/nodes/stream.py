@@ -12,6 +12,7 @@ from rclpy.node import Node
 
 from vla_inference_ros.convert import header, stage_timing, time_message
 from vla_inference_ros.core.clock import ClockReading
+from vla_inference_ros.core.memory import out_of_memory
 from vla_inference_ros.core.rhythm import Rhythm
 from vla_inference_ros.core.statistics import RateMeter, SlidingStatistics
 from vla_inference_ros.core.tally import Tally, WarningLimiter
@@ -80,6 +81,9 @@ class Stream:
         kind = getattr(error, "kind", None)
         if isinstance(kind, str):
             self.problem(kind, str(error))
+            return
+        if isinstance(error, MemoryError):
+            self.problem("out of memory", f"a message is not used: {out_of_memory(error)}")
             return
         name = type(error).__name__
         place = traceback.extract_tb(error.__traceback__)[-1:]

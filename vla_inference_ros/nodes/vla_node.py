@@ -20,10 +20,10 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from vla_inference_ros.core.memory import limit_told, out_of_memory
 from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority, threads
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.worker import Worker
@@ -207,6 +207,8 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     process, however long its model takes to load.
     """
     sys.setswitchinterval(_GIVE_WAY)  # the default of 5 ms is much for who works to the clock
+    if limit := limit_told():
+        print(limit, file=sys.stderr)
     set_up_middleware()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -217,9 +219,13 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         node = node_type()
         node.start()
     except (StartError, ParameterError, ParameterException) as error:
-        get_logger("vla_inference_ros").fatal(f"cannot start: {error}")
-        rclpy.shutdown()
-        return 1
+        return _cannot_start(str(error))
+    except MemoryError as error:
+        return _cannot_start(out_of_memory(error))
+    except RuntimeError as error:  # as of a thread for which there is no room
+        if not limit:
+            raise
+        return _cannot_start(f"{error}; {limit}")
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -240,7 +246,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
                     raise
                 node.refuse(error)
         if node.failure is not None:
-            node.get_logger().fatal(f"stopped: {type(node.failure).__name__}: {node.failure}")
+            node.get_logger().fatal(f"stopped: {_told(node.failure)}")
         status = 0 if node.failure is None else 1
     finally:
         _end_after(node.stop_time + _TEARDOWN_TIME, status)
@@ -248,6 +254,18 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
         executor.shutdown(timeout_sec=1.0)
         rclpy.shutdown()
     return status or node.exit_status
+
+
+def _cannot_start(why: str) -> int:
+    PrintableLogger("vla_inference_ros").fatal(f"cannot start: {why}")
+    rclpy.shutdown()
+    return 1
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return out_of_memory(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _check_cpus(config: object) -> None:

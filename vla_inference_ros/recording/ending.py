@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from vla_inference_ros.core.memory import out_of_memory
 from vla_inference_ros.core.printable import printable
 from vla_inference_ros.recording.recording import Recording
 
@@ -16,10 +17,6 @@ def tell_left_out(command: str, recording: Recording) -> None:
 
 def failed(command: str, error: Exception) -> int:
     """Say why; the exit status."""
-    why = str(error)
-    if isinstance(error, MemoryError):
-        why = "out of memory: end other programs, or raise the limit that 'ulimit -v' shows" + (
-            f" ({why})" if why else ""
-        )
+    why = out_of_memory(error) if isinstance(error, MemoryError) else str(error)
     print(f"{command}: {printable(why)}", file=sys.stderr)
     return 1
