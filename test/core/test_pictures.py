@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.pictures import MOST_EXTRANEOUS, decode
-from vla_inference_ros.sim.jpeg_damage import cut, emptied, endless, zeroed
+from vla_inference_ros.sim.jpeg_content import cut, emptied, endless, zeroed
 
 CASES = Path(__file__).parents[1] / "data" / "jpeg"
 END = b"\xff\xd9"

@@ -33,7 +33,7 @@ class Format:
 
 
 def camera(parts: Parts) -> Parts:
-    return CameraFrame.unpack(parts, 1_000_000).pack()
+    return CameraFrame.unpack(parts, 1_000).pack()
 
 
 def robot(parts: Parts) -> Parts:

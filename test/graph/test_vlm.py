@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 
+import cv2
+import numpy as np
 import pytest
 from harness import Listener, SimulatedTime, failed_start, problems
 from std_msgs.msg import String
 from vlm_cameras import BASE, PERIOD, PHASE, Cameras, jpeg, raw_image, view_stamps, vlm
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.core.troubles import UNCHANGED
+from vla_inference_ros.core.troubles import BLANK, DAMAGED, TWIN, UNCHANGED
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.sim.jpeg_content import commented, cut, emptied, zeroed
 
 
 @pytest.fixture
@@ -126,25 +130,83 @@ def test_old_images_degrade_and_then_hold_until_new_ones_come(
         assert node.said("no update: image of View2 is ")
 
 
-@pytest.mark.parametrize("choice", ["warn", "stale"])
-def test_a_camera_that_has_frozen_but_goes_on_stamping_is_noticed(
+@pytest.mark.parametrize("choice", ["hold", "degrade", "warn"])
+def test_a_camera_that_has_frozen_but_goes_on_stamping_has_the_chosen_consequence(
     choice: str, cameras: Cameras, listener: Listener
 ) -> None:
+    updates = listener.listen(VLFeatures, "/vla/features")
     seeds = itertools.count(step=10)
 
-    def shoot() -> None:  # View4 always sees the same
+    def shoot() -> None:  # View4 always sees the same, in a picture that is coded anew
         now = time.time()
         cameras.compressed("View1", now, jpeg(next(seeds)))
         cameras.raw("View2", raw_image(now, next(seeds)))
-        cameras.compressed("View4", now, jpeg(7))
+        cameras.compressed("View4", now, commented(jpeg(7), str(next(seeds))))
 
-    with vlm(image_age_soft=0.2, image_age_hard=1.0, unchanged_pictures=choice) as node:
-        listener.spin_until(lambda: node.said("byte for byte the same"), repeat=shoot)
-        frozen = listener.report("vlm", "View4", lambda r: r.rejected > 0, repeat=shoot)
-        assert set(problems(frozen)) == {"frozen"}
-        listener.report("vlm", "View4", lambda r: UNCHANGED in r.troubles, repeat=shoot)
-        if choice == "stale":
-            listener.report("vlm", "vlm", lambda r: "image of View4 is " in r.hold, repeat=shoot)
+    with vlm(image_age_soft=0.2, image_age_hard=1.0, dead_pictures=choice) as node:
+        frozen = listener.report("vlm", "View4", lambda r: UNCHANGED in r.troubles, repeat=shoot)
+        assert not problems(frozen)
+        assert node.said(f"View4: {UNCHANGED}: has the camera, or its driver, frozen?")
+        why = f"View4: {UNCHANGED}"
+        if choice == "hold":
+            listener.report("vlm", "vlm", lambda r: r.hold == why, repeat=shoot)
         else:
+            count = len(updates)
+            listener.spin_until(lambda: len(updates) > count + 2, repeat=shoot)
+            assert list(updates[-1].reasons) == ([why] if choice == "degrade" else [])
             assert not listener.report("vlm", "vlm", repeat=shoot).hold
-        assert not problems(listener.report("vlm", "View1", repeat=shoot))
+        assert not listener.report("vlm", "View1", repeat=shoot).troubles
+
+
+def test_a_covered_lens_and_a_camera_on_two_views_are_told(
+    cameras: Cameras, listener: Listener
+) -> None:
+    seeds = itertools.count(step=10)
+    dark = cv2.imencode(".jpg", np.full((48, 64, 3), 5, np.uint8))[1].tobytes()
+
+    def shoot() -> None:  # View2 and View4 have one camera
+        now, seed = time.time(), next(seeds)
+        cameras.compressed("View1", now, dark)
+        cameras.raw("View2", raw_image(now, seed))
+        cameras.compressed("View4", now, jpeg(seed))
+
+    with vlm():
+        for view, trouble in (("View1", BLANK), ("View2", TWIN), ("View4", TWIN)):
+            listener.report("vlm", view, lambda r, t=trouble: t in r.troubles, repeat=shoot)
+
+
+def test_pictures_that_are_only_odd_are_counted_and_used(
+    cameras: Cameras, listener: Listener
+) -> None:
+    updates = listener.listen(VLFeatures, "/vla/features")
+    seeds = itertools.count(step=10)
+
+    def shoot() -> None:
+        cameras.all(time.time() - 2 / 64, next(seeds))
+        cameras.compressed("View4", time.time(), jpeg(next(seeds)) + bytes(512))
+
+    with vlm():
+        odd = "bytes behind the JPEG's end"
+        report = listener.report("vlm", "View4", lambda r: odd in problems(r), repeat=shoot)
+        assert report.rejected == 0
+        assert not report.troubles
+        listener.spin_until(lambda: updates, repeat=shoot)
+
+
+@pytest.mark.parametrize("damage", [zeroed, cut, emptied], ids=lambda each: each.__name__)
+def test_no_update_is_of_a_damaged_picture(
+    damage: Callable[[bytes], bytes], cameras: Cameras, listener: Listener
+) -> None:
+    updates = listener.listen(VLFeatures, "/vla/features")
+    seeds = itertools.count(step=10)
+    cameras.all(BASE)
+    with vlm() as node:
+        listener.spin_until(lambda: updates, repeat=lambda: cameras.all(BASE, next(seeds)))
+        cameras.compressed("View4", BASE + 10, damage(jpeg(next(seeds))))
+        listener.report("vlm", "View4", lambda r: problems(r) == {DAMAGED: 1})
+        assert node.said("View4: no update with this picture: View4: the JPEG is damaged")
+        last = len(updates)
+        cameras.compressed("View4", BASE + 20, jpeg(next(seeds)))
+        listener.spin_until(lambda: view_stamps(updates[-1])[2] == BASE + 20)
+        assert len(updates) > last
+        assert BASE + 10 not in {stamp for update in updates for stamp in view_stamps(update)}

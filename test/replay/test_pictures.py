@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from vla_inference_ros.core.wire import CameraFrame
-from vla_inference_ros.model.interface import View
-from vla_inference_ros.model.unchanged import UnchangedPicture
 from vla_inference_ros.recording.traffic import Received
 from vla_inference_ros.replay.lineage import NotRecordedError
 from vla_inference_ros.replay.pictures import RecordedPictures
@@ -46,20 +44,27 @@ def film(
 def updates_of(
     frames: list[Received[CameraFrame]], mode: str, period: float = 0.4, first: float = 0.5
 ) -> Iterator[Update]:
-    """What the VLM takes: the newest picture of each view, stamped as ``unchanged_pictures``
-    says.
+    """What the VLM takes: the newest picture of each view. With ``stale``, which it no longer has,
+    one that repeats the last bore the stamp of the last that differed.
     """
     views = sorted({f.view for f in frames})
-    unchanged = {view: UnchangedPicture() for view in views}
+    runs: dict[str, tuple[bytes, float, float | None]] = {}  # picture, newest stamp, stamp before
     end = max(f.received for f in frames)
     for started in np.arange(START + first, end, period):
         stamps, pictures = {}, []
         for view in views:
             newest = [f for f in frames if f.view == view and f.received <= started][-1]
             own = newest.packet.timestamp + newest.clock_offset
-            age = unchanged[view].age(View(view, own, newest.packet.jpeg))
-            stamps[view] = round(age.earliest if mode == "stale" else own, 6)
-            pictures.append(newest.packet.jpeg)
+            jpeg = newest.packet.jpeg
+            last, last_stamp, before = runs.get(view, (None, own, None))
+            if last != jpeg or own < last_stamp:
+                before = None if last is None else min(last_stamp, own)
+                earliest = own
+            else:
+                earliest = own if before is None else before
+            runs[view] = jpeg, own, before
+            stamps[view] = round(earliest if mode == "stale" else own, 6)
+            pictures.append(jpeg)
         yield stamps, float(started) + 0.35, pictures
 
 

@@ -95,7 +95,7 @@ def test_cameras_send_their_frames_staggered_within_a_period() -> None:
         assert CAMERA_NAMES.index(frame.camera) == (first + slot) % 5
 
 
-def test_a_pool_sends_the_same_pictures_with_new_times() -> None:
+def test_a_pool_sends_pictures_that_differ_as_little_as_a_live_cameras() -> None:
     with zmq_socket(zmq.PULL) as receiver:
         port = receiver.bind_to_random_port("tcp://127.0.0.1")
         config = CameraConfig(port=port, names=("oak_CAM_A",), picture=SMALL, fps=100.0, pool=1)
@@ -104,7 +104,7 @@ def test_a_pool_sends_the_same_pictures_with_new_times() -> None:
     coded = [np.frombuffer(frame.jpeg, np.uint8) for frame in frames]
     pixels = [np.asarray(cv2.imdecode(each, cv2.IMREAD_COLOR)) for each in coded]
     assert pixels[0].ndim == 3
-    assert all(np.array_equal(each, pixels[0]) for each in pixels)
+    assert all(0 < np.abs(each - pixels[0].astype(int)).mean() < 4 for each in pixels[1:])
     assert len({frame.timestamp for frame in frames}) == len({frame.jpeg for frame in frames}) == 5
 
 

@@ -29,6 +29,7 @@ def vlm(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:
     given: dict[str, Parameter] = {
         "model": "stub",
         "stub_vl_ms": 20.0,
+        "dead_pictures": "warn",  # these tests send pictures again and again
         "action_rate": 4 / PERIOD,
         "vl_reuse": 4,
         "views": VIEWS,

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Between two warnings of one kind [s]: the first wait, doubled each time up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 5.0, 60.0
@@ -37,12 +37,15 @@ class WarningLimiter:
 
 @dataclass(frozen=True, slots=True)
 class TallyReading:
-    """A tally at one instant. ``newest_time`` is an acquisition time [Unix s], 0 when none came."""
+    """A tally at one instant. ``newest_time`` is an acquisition time [Unix s], 0 when none came;
+    ``oddities`` are counts of what was odd about items that were good.
+    """
 
     accepted: int
     ignored: int
     newest_time: float
     problems: dict[str, int]
+    oddities: dict[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -59,6 +62,7 @@ class Tally:
         self._ignored = 0
         self._newest_time = 0.0
         self._problems: Counter[str] = Counter()
+        self._oddities: Counter[str] = Counter()
 
     def accept(self, newest_time: float, count: int = 1) -> None:
         """Count good items, the newest of which was acquired at ``newest_time`` [Unix s]."""
@@ -78,9 +82,19 @@ class Tally:
             self._problems[kind] += count
             return self._problems[kind]
 
+    def note(self, kind: str) -> int:
+        """Count what is odd about a good item; returns how many there were."""
+        with self._lock:
+            self._oddities[kind] += 1
+            return self._oddities[kind]
+
     def read(self) -> TallyReading:
         """The counts now."""
         with self._lock:
             return TallyReading(
-                self._accepted, self._ignored, self._newest_time, dict(self._problems)
+                self._accepted,
+                self._ignored,
+                self._newest_time,
+                dict(self._problems),
+                dict(self._oddities),
             )

@@ -16,8 +16,13 @@ MISSING = "packets are missing"
 OVERTAKEN = "packets overtake each other"
 REPEATED = "packets are repeated"
 CLOCK_STEP = "the clock stepped"
-UNCHANGED = "pictures stay the same"
 DAMAGED = "damaged picture"
+UNCHANGED = "pictures stay the same"
+REPEATED_PICTURES = "old pictures come again"
+BLANK = "pictures show nothing"
+TWIN = "pictures are another view's"
+REPEATED_SCANS = "A-scans repeat"
+OVERDUE = "does not come to an end"
 
 
 class Troubles:

@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+CONSEQUENCES = ("hold", "degrade", "warn")  # of an input whose content is dead
+
 
 @dataclass(frozen=True, slots=True)
 class AgeBudget:
@@ -46,13 +48,16 @@ class AgeBudget:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The age budgets of an action chunk's inputs, and whether the robot's state is one."""
+    """The age budgets of an action chunk's inputs, whether the robot's state is one, and what
+    follows when the sensor is dead: one of ``CONSEQUENCES``.
+    """
 
     features: AgeBudget = field(default_factory=lambda: AgeBudget(1.0, 2.0))
     sensor: AgeBudget = field(default_factory=lambda: AgeBudget(0.1, 0.3))
     robot: AgeBudget = field(default_factory=lambda: AgeBudget(0.1, 0.5))
     robot_required: bool = False
     min_samples: int = 33
+    dead_sensor: str = "hold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Inputs:
     """What a chunk would be computed from.
 
     Ages [s]; None where there is no such input yet. ``samples`` of ``window`` are in the sensor
-    window; ``sensor_clock_known`` tells whether its stamps can be believed. ``upstream`` are the
+    window; ``sensor_clock_known`` tells whether its stamps can be believed, and ``sensor_dead`` why
+    its content cannot, if so. ``upstream`` are the
     features' own reservations, ``upstream_hold`` why the VLM gives no features now.
     """
 
@@ -72,6 +78,7 @@ class Inputs:
     samples: int
     window: int
     robot_age: float | None
+    sensor_dead: str = ""
     upstream: Sequence[str] = ()
     upstream_hold: str = ""
 
@@ -129,6 +136,8 @@ def judge(inputs: Inputs, budgets: Budgets, horizon: int, step: float) -> Verdic
         )
     if inputs.samples < inputs.window:
         reasons.append(f"sensor window not full: {inputs.samples}/{inputs.window} samples")
+    if inputs.sensor_dead and budgets.dead_sensor == "degrade":
+        reasons.append(inputs.sensor_dead)
     if reasons:
         steps = max(1, min(steps, horizon // 2))
     return Verdict("; ".join(holds), reasons, steps)
@@ -148,6 +157,8 @@ def _missing(inputs: Inputs, budgets: Budgets) -> list[str]:
         )
     elif not inputs.sensor_clock_known:
         holds.append("the sensor's clock is still being learnt")
+    if inputs.sensor_dead and budgets.dead_sensor == "hold":
+        holds.append(inputs.sensor_dead)
     if inputs.robot_age is None and budgets.robot_required:
         holds.append("no robot state yet")
     return holds

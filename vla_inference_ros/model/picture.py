@@ -52,6 +52,30 @@ def decode(view: View) -> NDArray[np.uint8]:
     return _resize(pixels)
 
 
+def check(view: View) -> None:
+    """Raises :class:`FrameError` for what :func:`decode` would, at less cost."""
+    picture_size(view)
+    if isinstance(view.picture, bytes):
+        try:
+            pictures.decode(view.picture, "GRAY", least=(1, 1))
+        except ValueError as error:
+            raise FrameError(view.name, f"{view.name}: {error}") from error
+
+
+def brightness(view: View) -> pictures.Decoded:
+    """The picture (H, W) uint8 grey, a JPEG reduced to no less than WIDTH x HEIGHT, and what is odd
+    about it. Raises :class:`FrameError`.
+    """
+    picture_size(view)
+    if isinstance(view.picture, np.ndarray):
+        grey = cv2.cvtColor(np.ascontiguousarray(view.picture), cv2.COLOR_RGB2GRAY)
+        return pictures.Decoded(grey.astype(np.uint8, copy=False))
+    try:
+        return pictures.decode(view.picture, "GRAY", least=(WIDTH, HEIGHT))
+    except ValueError as error:
+        raise FrameError(view.name, f"{view.name}: {error}") from error
+
+
 def _resize(pixels: cv2.typing.MatLike) -> NDArray[np.uint8]:
     if pixels.shape[:2] != (HEIGHT, WIDTH):
         # Averages over the area when it shrinks, as the half-size JPEG does; linear when it grows.

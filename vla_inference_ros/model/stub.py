@@ -19,7 +19,7 @@ from vla_inference_ros.model.interface import (
     ModelError,
     View,
 )
-from vla_inference_ros.model.picture import picture_size
+from vla_inference_ros.model.picture import check
 
 FEATURE_SIZE = 2048
 _NEWEST = 8  # samples at the window's end that the actions follow
@@ -27,7 +27,7 @@ _STRIDE = 64  # bytes: enough to tell two pictures apart, for microseconds
 
 
 class StubFeatures:
-    """A :class:`FeatureModel` that takes ``seconds`` of wall time and leaves the CPU alone."""
+    """A :class:`FeatureModel` that takes ``seconds`` of wall time and only checks its pictures."""
 
     model_id = "stub (no network)"
     decode_time = 0.0
@@ -38,7 +38,7 @@ class StubFeatures:
     def features(self, views: Sequence[View], instruction: str) -> NDArray[np.float32]:
         """(1, 1, 2048) float32 within -1..1, a few sines set by every view and the instruction.
 
-        Raises :class:`FrameError` for a picture that by its header is none.
+        Raises :class:`FrameError` for a picture that cannot be decoded.
         """
         started = time.monotonic()
         end = started + self._seconds
@@ -46,7 +46,7 @@ class StubFeatures:
             raise ModelError("no views: the model needs at least one picture")
         checksum = zlib.crc32(instruction.encode())
         for view in views:
-            picture_size(view)
+            check(view)
             picture = view.picture
             if isinstance(picture, np.ndarray):
                 checksum = zlib.crc32(picture[::_STRIDE].tobytes(), checksum)

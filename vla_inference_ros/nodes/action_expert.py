@@ -14,7 +14,7 @@ import numpy as np
 
 from vla_inference_ros.core.console import WaitLine
 from vla_inference_ros.core.schedule import Schedule, Tick
-from vla_inference_ros.core.validity import Budgets, Inputs, Verdict, judge
+from vla_inference_ros.core.validity import CONSEQUENCES, Budgets, Inputs, Verdict, judge
 from vla_inference_ros.core.window import FILLS, WindowSnapshot
 from vla_inference_ros.model.interface import (
     HORIZON,
@@ -41,6 +41,7 @@ _WAIT_PERIOD = 2.0  # between two [WAIT] lines [s]
 _AHEAD = 0.006  # of a tick; more than reading the inputs and judging them takes [s]
 _LATE_TICK = 0.005  # a tick that is noticed later is a missed deadline [s]
 _LONG_PUBLISHING = 0.005  # [s]
+_LONG_STEPS = 5.0  # periods that a step may take before it is the reason for a hold
 _DEFAULTS = Budgets()
 
 
@@ -94,6 +95,12 @@ class ActionExpertConfig(ThreadConfig):
     robot_required: bool = parameter(
         False, "no chunk without a robot state in time; false: such a chunk is only DEGRADED"
     )
+    dead_sensor: str = parameter(
+        "hold",
+        "what follows when the sensor's A-scans repeat, though its stamps go on: hold (no chunk), "
+        "degrade, or warn, for made-up samples",
+        choices=CONSEQUENCES,
+    )
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
@@ -119,11 +126,13 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
             robot=age_budget(self.config, "robot"),
             robot_required=self.config.robot_required,
             min_samples=self.config.min_samples,
+            dead_sensor=self.config.dead_sensor,
         )
         self._model: ActionModel | None = None
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
-        self._inputs = ExpertInputs(self, self._stage, self.config.sensor_fill)
+        sensor = self.add_stream("sensor")
+        self._inputs = ExpertInputs(self, self._stage, sensor, self.config.sensor_fill)
         self._console, self._debug = Console(self), DebugRecords(self)
         self._chunk_id = 0
         self._last_wait_line = self._last_report = -math.inf
@@ -220,7 +229,8 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         if chunk is None or draft.features is None:
             self._say_wait(draft.window, hold)
             return
-        steps = model.act(draft.features.values, draft.window.values)
+        with self._stage.doing("a step", _LONG_STEPS / self.config.action_rate):
+            steps = model.act(draft.features.values, draft.window.values)
         if not np.isfinite(steps.actions).all():
             self._stage.problem("not finite", "the model gave NaN or infinite actions: none sent")
             return

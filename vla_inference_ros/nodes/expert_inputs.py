@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 
 from vla_inference_ros.convert import seconds, sensor_arrays
+from vla_inference_ros.core.liveness import SensorLife
 from vla_inference_ros.core.reuse import ReuseCounter
+from vla_inference_ros.core.troubles import REPEATED_SCANS
 from vla_inference_ros.core.validity import Inputs
 from vla_inference_ros.core.window import SensorWindow, WindowSnapshot
 from vla_inference_ros.core.wire import SENSOR_CHANNELS, SENSOR_RATE
@@ -46,11 +48,13 @@ class Features:
 class ExpertInputs:
     """Reads the topics when a tick asks for it."""
 
-    def __init__(self, node: Node, stage: Stream, fill: str) -> None:
+    def __init__(self, node: Node, stage: Stream, sensor: Stream, fill: str) -> None:
+        """What comes in is counted with ``stage``, and samples with ``sensor``."""
         self.features: Features | None = None
         self.robot_state = RobotState()
         self.window = SensorWindow(SENSOR_WINDOW, SENSOR_CHANNELS, SENSOR_RATE, fill)
-        self._stage = stage
+        self._stage, self._sensor = stage, sensor
+        self._sensor_life = SensorLife()
         self._sensor_clock_known = False
         self._vlm_hold = ""
         self._views_ready: dict[str, bool] = {}  # as the VLM reports its views
@@ -79,6 +83,8 @@ class ExpertInputs:
         self.features = None
         self.robot_state = RobotState()
         self.window.clear()
+        self._sensor_life = SensorLife()
+        self._sensor.troubles.keep(REPEATED_SCANS, False)
         self._sensor_clock_known = False
         self._vlm_hold = ""
         self._reuse = ReuseCounter()
@@ -92,6 +98,7 @@ class ExpertInputs:
             reuse_limit=reuse_limit,
             sensor_age=now - window.last_time if window.samples else None,
             sensor_clock_known=self._sensor_clock_known,
+            sensor_dead=f"sensor: {REPEATED_SCANS}" if self._sensor_life.is_dead else "",
             samples=window.samples,
             window=SENSOR_WINDOW,
             robot_age=now - robot_stamp if robot_stamp else None,
@@ -118,6 +125,16 @@ class ExpertInputs:
         if not (np.isfinite(force).all() and np.isfinite(ascan).all()):
             raise ValueError("sensor batch has NaN or infinite values")
         self.window.append(times, force, ascan, message.clock_offset)
+        self._sensor.accept(float(times.max()), len(times))
+        self._sensor_life.add(times, ascan)
+        dead = self._sensor_life.is_dead
+        self._sensor.troubles.keep(REPEATED_SCANS, dead)
+        if dead:
+            self._sensor.warn(
+                REPEATED_SCANS,
+                f"{REPEATED_SCANS}: is the sensor dead, or its light off? Parameter 'dead_sensor' "
+                "says what follows",
+            )
         self._sensor_clock_known = message.clock_uncertainty >= 0
 
     def _keep_features(self, message: VLFeatures, feature_size: int) -> None:

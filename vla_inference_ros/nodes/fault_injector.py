@@ -14,6 +14,7 @@ from vla_inference_ros.nodes.parameters import follow, parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 from vla_inference_ros.sim.faults import LIMITS, FaultCounts, Faults
 from vla_inference_ros.sim.proxy import CameraProxy, Proxy, RobotProxy, Route, SensorProxy
+from vla_inference_ros.sim.spoilt import CONTENTS, OWN
 
 # The parameters of each: where it listens, and to whom it talks.
 _PROXIES = (
@@ -34,6 +35,7 @@ _EFFECTS = {
     "clock_drift": "by how much the clock that stamps {} runs fast [ppm]",
     "frozen": "whether all {} repeat the content of the first one",
     "frozen_stamps": "whether frozen {} repeat its times as well",
+    "content": "what the content of {} is, though their times go on",
 }
 
 
@@ -42,6 +44,11 @@ def _fault(name: str, what: str) -> dict[str, Any]:
     low, high = LIMITS.get(name, (None, None))
     description = _EFFECTS[name].format(what)
     return {"description": description, "minimum": low, "maximum": high, "dynamic": True}
+
+
+def _content(stream: str, what: str) -> dict[str, Any]:
+    """What :func:`parameter` needs to know of the contents of a stream of ``what``."""
+    return _fault("content", what) | {"choices": tuple(CONTENTS[stream])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class FaultInjectorConfig:
     camera_clock_drift: float = parameter(0.0, **_fault("clock_drift", "frames"))
     camera_frozen: bool = parameter(False, **_fault("frozen", "frames of a camera"))
     camera_frozen_stamps: bool = parameter(True, **_fault("frozen_stamps", "frames"))
+    camera_content: str = parameter(OWN, **_content("camera", "frames"))
 
     robot_delay: float = parameter(0.0, **_fault("delay", "robot packets"))
     robot_jitter: float = parameter(0.0, **_fault("jitter", "robot packets"))
@@ -97,6 +105,7 @@ class FaultInjectorConfig:
     sensor_clock_drift: float = parameter(0.0, **_fault("clock_drift", "datagrams"))
     sensor_frozen: bool = parameter(False, **_fault("frozen", "datagrams"))
     sensor_frozen_stamps: bool = parameter(True, **_fault("frozen_stamps", "datagrams"))
+    sensor_content: str = parameter(OWN, **_content("sensor", "datagrams"))
 
     def faults(self, stream: str) -> Faults:
         """Those of one stream: camera, robot or sensor."""

@@ -77,7 +77,11 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop to work, once the step that is being computed is done."""
         if not self.stop_workers(_DEACTIVATION_LIMIT):
-            self.get_logger().error("the model is still busy: cannot be deactivated")
+            # No thread can be made to end, but the process can, and be restarted.
+            self.get_logger().fatal(
+                f"the model is still busy after {_DEACTIVATION_LIMIT:g} s: the process ends"
+            )
+            self.finished, self.exit_status = True, 1
             return TransitionCallbackReturn.ERROR
         self.publish_reports()
         return super().on_deactivate(state)

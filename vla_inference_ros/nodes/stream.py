@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import traceback
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rclpy.node import Node
@@ -16,7 +17,7 @@ from vla_inference_ros.core.memory import out_of_memory
 from vla_inference_ros.core.rhythm import Rhythm
 from vla_inference_ros.core.statistics import RateMeter, SlidingStatistics
 from vla_inference_ros.core.tally import Tally, WarningLimiter
-from vla_inference_ros.core.troubles import SILENT, Troubles
+from vla_inference_ros.core.troubles import OVERDUE, SILENT, Troubles
 from vla_inference_ros.msg import StreamReport
 
 CALLBACKS = "callbacks"  # a node's stream of what its executor's thread could not handle
@@ -42,6 +43,7 @@ class Stream:
         self._limiter = WarningLimiter()
         self._rate = RateMeter()
         self._told: list[str] = []  # troubles in the last report
+        self._task: tuple[str, float, float] | None = None  # what a stage does, limit, until when
 
     def accept(self, newest_time: float, count: int = 1) -> None:
         """Count good items; ``newest_time`` is the newest one's acquisition [Unix s]."""
@@ -94,6 +96,31 @@ class Stream:
             "package; all other messages are used",
         )
 
+    def note(self, kind: str, message: str) -> None:
+        """Count what is odd about an item that is good all the same, and say so now and then."""
+        total = self.tally.note(kind)
+        if self._limiter.due(kind):
+            self._logger.info(f"{self.name}: {message} ({kind}: {total} so far)")
+
+    @contextmanager
+    def doing(self, what: str, limit: float) -> Iterator[None]:
+        """While a stage does ``what``: if that lasts longer than ``limit`` [s], it is a trouble at
+        once, and the reason why it holds its results back.
+        """
+        self._task = (what, limit, time.monotonic() + limit)
+        try:
+            yield
+        finally:
+            self._task = None
+
+    @property
+    def overdue(self) -> str:
+        """What has been going on for too long; '' if nothing has."""
+        task = self._task  # the stage's thread may end it meanwhile
+        if task is None or time.monotonic() < task[2]:
+            return ""
+        return f"{task[0]} has been running for more than {task[1]:.2g} s"
+
     def trouble(self, what: str, message: str) -> None:
         """Tell of something wrong that is no bad input: for as long as it lasts in the reports, and
         at a limited rate in the log.
@@ -108,6 +135,10 @@ class Stream:
             self.troubles.keep(SILENT, silent)
             if silent:
                 self.warn(SILENT, f"{SILENT}: has the sender stopped, or its network?")
+        overdue = self.overdue
+        self.troubles.keep(OVERDUE, bool(overdue))
+        if overdue:
+            self.warn(OVERDUE, f"{overdue}: is the device, or the machine, too busy?")
         return self.troubles.current() != self._told
 
     def timer(self, stage: str, deadline: float) -> Callable[[float], None]:
@@ -131,11 +162,11 @@ class Stream:
             newest_stamp=time_message(reading.newest_time),
             fill=self.fill,
             capacity=self.capacity,
-            hold=self.hold,
+            hold="; ".join(filter(None, (self.overdue, self.hold))),
             ready=self.ready,
             troubles=self._told,
-            problem_kinds=list(reading.problems),
-            problem_counts=array("Q", reading.problems.values()),
+            problem_kinds=[*reading.problems, *reading.oddities],
+            problem_counts=array("Q", [*reading.problems.values(), *reading.oddities.values()]),
             timings=[
                 stage_timing(stage, timer.summary(time.monotonic()), timer.deadline)
                 for stage, timer in self._timers.items()

@@ -1,10 +1,11 @@
-"""One view of the VLM: its topics, its newest picture, and whether the camera has frozen."""
+"""One view of the VLM: its topics, its newest picture, and what is wrong with its pictures."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,14 +13,26 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import rgb_pixels, seconds
-from vla_inference_ros.core.troubles import DAMAGED, UNCHANGED
+from vla_inference_ros.core.troubles import (
+    BLANK,
+    DAMAGED,
+    REPEATED_PICTURES,
+    TWIN,
+    UNCHANGED,
+)
 from vla_inference_ros.model.interface import FrameError, View
-from vla_inference_ros.model.unchanged import UnchangedPicture
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.stream import Stream
 
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
+# What a dead view may have, and what may be done about it.
+_REMEDIES = {
+    UNCHANGED: "has the camera, or its driver, frozen?",
+    REPEATED_PICTURES: "does its driver, or a recording, send them?",
+    BLANK: "is the lens covered, or the light off?",
+    TWIN: "does one camera send for both?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +44,18 @@ class _Picture:
 
 
 class ViewInput:
-    """For the worker's thread alone."""
+    """For two threads: the one that makes updates and the one that watches the pictures."""
 
     def __init__(
-        self,
-        node: Node,
-        stream: Stream,
-        compressed: str,
-        raw: str,
-        reliability: str,
-        *,
-        frozen_after: float,
-        frozen_is_stale: bool,
+        self, node: Node, stream: Stream, compressed: str, raw: str, reliability: str
     ) -> None:
-        """Of the topics ``compressed`` and ``raw``, one may be empty; the view is the stream's.
-
-        Pictures that stay the same for ``frozen_after`` [s] are counted as a problem.
-        """
+        """Of the topics ``compressed`` and ``raw``, one may be empty; the view is the stream's."""
         self._stream = stream
-        self._frozen_after, self._frozen_is_stale = frozen_after, frozen_is_stale
+        self._lock = threading.Lock()  # of the inboxes and of what has come
         self._patient_until = time.monotonic() + _PATIENCE
         self._picture: _Picture | None = None
-        self._unchanged = UnchangedPicture()
+        self._looked_at: _Picture | None = None
+        self.dead: tuple[str, ...] = ()  # what is dead about the pictures, set as a whole
         profile = qos.newest_image(reliability)
         self._sources: list[tuple[Inbox[Any], Callable[[Any], Any]]] = []
         if compressed:
@@ -61,57 +64,82 @@ class ViewInput:
         if raw:
             self._sources.append((Inbox(node, Image, raw, profile), rgb_pixels))
 
+    @property
+    def name(self) -> str:
+        """The view's."""
+        return self._stream.name
+
     def forget(self) -> None:
         """Start over, as after a pause."""
-        self._picture = None
-        self._stream.troubles.keep(UNCHANGED, False)
-        self._unchanged = UnchangedPicture()
-        self._patient_until = time.monotonic() + _PATIENCE
+        with self._lock:
+            self._picture = self._looked_at = None
+            self._patient_until = time.monotonic() + _PATIENCE
+        self.note_dead([])
 
     def newest(self) -> View | None:
         """The newest picture; None if there is none. Raises :class:`FrameError`."""
-        self._look()
-        if self._picture is None:
-            if time.monotonic() > self._patient_until:
-                reasons = "; ".join(inbox.why_silent() for inbox, _ in self._sources)
-                self._stream.warn("no image", f"no image yet: {reasons}")
-            return None
-        try:
-            view = View(self._stream.name, self._picture.stamp, self._picture.read())
-        except Exception as error:  # of this picture; the next one is read
-            what = str(error) if isinstance(error, ValueError) else repr(error)
-            raise FrameError(self._stream.name, what) from error
-        return self._aged(view)
+        picture = self._look()
+        if picture is None and time.monotonic() > self._patient_until:
+            reasons = "; ".join(inbox.why_silent() for inbox, _ in self._sources)
+            self._stream.warn("no image", f"no image yet: {reasons}")
+        return self._read(picture)
 
-    def drop(self, error: FrameError) -> None:
-        """Forget a picture that cannot be read: the view waits for the next one."""
-        self._picture = None
+    def unseen(self) -> View | None:
+        """The newest picture, once; None if there is no other since. Raises :class:`FrameError`."""
+        picture = self._look()
+        if picture is self._looked_at:
+            return None
+        self._looked_at = picture
+        return self._read(picture)
+
+    def drop(self, error: FrameError, stamp: float | None = None) -> None:
+        """Forget a picture that cannot be read: the view waits for the next one. ``stamp`` is its,
+        for it may have been replaced, or dropped by the other thread.
+        """
+        with self._lock:
+            picture = self._picture
+            if picture is None or (stamp is not None and picture.stamp != stamp):
+                return
+            self._picture = None
         self._stream.problem(DAMAGED, f"no update with this picture: {error}")
 
-    def _look(self) -> None:
+    def note_odd(self, oddities: Sequence[str]) -> None:
+        """Count what a picture has that ordinary ones have not; it is used all the same."""
+        for oddity in oddities:
+            self._stream.note(oddity, f"{oddity}; the picture is used")
+
+    def note_dead(self, dead: Sequence[str]) -> None:
+        """Tell what is dead about the newest pictures, in words of ``core.troubles``."""
+        self.dead = tuple(dead)
+        for what, question in _REMEDIES.items():
+            self._stream.troubles.keep(what, what in dead)
+            if what in dead:
+                self._stream.warn(
+                    what, f"{what}: {question} Parameter 'dead_pictures' says what follows"
+                )
+
+    def _look(self) -> _Picture | None:
         """Keep the newest picture of those that have come since the last look.
 
         An older one does not stand in their way: its stamp may be wrong, or time set back.
         """
-        fresh = []
-        for inbox, read in self._sources:
-            message = inbox.newest()
-            if message is not None:
-                stamp = seconds(message.header.stamp)
-                self._stream.accept(stamp)
-                fresh.append(_Picture(stamp, partial(read, message)))
-        if fresh:
-            self._picture = max(fresh, key=lambda picture: picture.stamp)
+        with self._lock:
+            fresh = []
+            for inbox, read in self._sources:
+                message = inbox.newest()
+                if message is not None:
+                    stamp = seconds(message.header.stamp)
+                    self._stream.accept(stamp)
+                    fresh.append(_Picture(stamp, partial(read, message)))
+            if fresh:
+                self._picture = max(fresh, key=lambda picture: picture.stamp)
+            return self._picture
 
-    def _aged(self, view: View) -> View:
-        """The view; of a camera that repeats itself, as old as it may be if that is wanted."""
-        age = self._unchanged.age(view)
-        self._stream.troubles.keep(UNCHANGED, view.stamp > age.first)
-        if view.stamp - age.first > self._frozen_after:
-            self._stream.problem(
-                "frozen",
-                f"pictures are byte for byte the same for {view.stamp - age.first:.1f} s: has the "
-                "camera frozen? Parameter 'unchanged_pictures' says what to do about it",
-                told=True,
-            )
-        return replace(view, stamp=age.earliest) if self._frozen_is_stale else view
+    def _read(self, picture: _Picture | None) -> View | None:
+        if picture is None:
+            return None
+        try:
+            return View(self.name, picture.stamp, picture.read())
+        except Exception as error:  # of this picture; the next one is read
+            what = str(error) if isinstance(error, ValueError) else repr(error)
+            raise FrameError(self.name, what) from error

@@ -80,8 +80,8 @@ class VlaNode(Node, Generic[Config]):
         follow_verbosity(self)
         self.config: Config = declare(self, config_type)
         _check_cpus(self.config)
-        self.finished = False  # set by a node that has done what it was asked to
-        self.exit_status = 0  # set by one that ends as asked, but without all that it was for
+        self.finished = False  # set by a node that has done what it was asked to, or cannot
+        self.exit_status = 0  # then set by one that could not do all that it was for
         self._streams: list[Stream] = []
         self._workers: list[Worker] = []
         self._reports = self.create_publisher(StreamReport, "/vla/reports", qos.REPORTS)
@@ -181,7 +181,10 @@ class VlaNode(Node, Generic[Config]):
         main one no time.
         """
         now = time.monotonic()
-        if self.reports_itself or now - self._looked < 0.5 * _LOOK_PERIOD:
+        if now - self._looked < 0.5 * _LOOK_PERIOD:
+            return
+        # A worker that reports itself cannot tell that it does not come to its next tick.
+        if self.reports_itself and not any(stream.overdue for stream in self._streams):
             return
         self._looked = now
         self.publish_news()
@@ -247,7 +250,7 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
                 node.refuse(error)
         if node.failure is not None:
             node.get_logger().fatal(f"stopped: {_told(node.failure)}")
-        status = 0 if node.failure is None else 1
+        status = node.exit_status if node.failure is None else 1
     finally:
         _end_after(node.stop_time + _TEARDOWN_TIME, status)
         node.close()

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.schedule import Schedule
+from vla_inference_ros.core.validity import CONSEQUENCES
 from vla_inference_ros.model.device import explained_memory
 from vla_inference_ros.model.interface import (
     DEFAULT_INSTRUCTION,
@@ -29,6 +31,7 @@ from vla_inference_ros.nodes.age_limits import age_budget, age_limit
 from vla_inference_ros.nodes.debug_lines import update_line
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.picture_watch import PictureWatch
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.view_input import ViewInput
@@ -74,12 +77,18 @@ class VlmConfig(ThreadConfig):
         0.2, "age of a view's image, when an update takes it, over which chunks are DEGRADED"
     )
     image_age_hard: float = age_limit(1.0, "the same, over which there is no update and no chunk")
-    unchanged_pictures: str = parameter(
-        "warn",
-        "what to do about pictures that stay byte for byte the same, as of a camera that froze "
-        "but goes on stamping: warn after image_age_hard, or stale, which takes each for as old as "
-        "the last that differed and suits real cameras, whose noise never repeats",
-        choices=("warn", "stale"),
+    dead_pictures: str = parameter(
+        "hold",
+        "what follows when a view's pictures stay the same, come again, show nothing or are "
+        "another view's, though their stamps go on: hold (no chunk), degrade, or warn, for drawn "
+        "or constant test pictures",
+        choices=CONSEQUENCES,
+    )
+    update_limit: float = parameter(
+        1.2,
+        "time of an update over which there is no chunk until it has ended [s]",
+        minimum=0.001,
+        maximum=3600.0,
     )
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
@@ -126,13 +135,17 @@ class Vlm(ManagedNode[VlmConfig]):
                 compressed,
                 raw,
                 config.image_reliability,
-                frozen_after=config.image_age_hard,
-                frozen_is_stale=config.unchanged_pictures == "stale",
             )
             for view, compressed, raw in zip(
                 config.views, config.compressed_topics, config.raw_topics, strict=True
             )
         }
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to watch the pictures, and to work."""
+        watch = PictureWatch(list(self._views.values()), self._say_dead)
+        self.add_worker("vlm pictures", watch.run)
+        return super().on_activate(state)
 
     def load(self) -> None:
         """Load the model."""
@@ -218,9 +231,15 @@ class Vlm(ManagedNode[VlmConfig]):
         if hold:
             return
         instruction = self._instruction
-        with explained_memory():  # another instruction or program may need the GPU's last
+        with explained_memory(), self._stage.doing("an update", self.config.update_limit):
+            # Another instruction or program may need the GPU's last memory.
             features = model.features(views, instruction)
         finished = self.now()
+        if hold := self._dead_views("hold"):  # the pictures have been found dead meanwhile
+            self._say_hold(hold)
+            return
+        if dead := self._dead_views("degrade"):
+            reasons.append(dead)
         self._update_id += 1
         oldest = min(view.stamp for view in views)
         message = VLFeatures(
@@ -253,7 +272,21 @@ class Vlm(ManagedNode[VlmConfig]):
             complaint, unusable = self._budget.excess(f"image of {view.name} is", now - view.stamp)
             if complaint:
                 (holds if unusable else reasons).append(complaint)
+        if dead := self._dead_views("hold"):
+            holds.append(dead)
         return "; ".join(holds), reasons
+
+    def _dead_views(self, choice: str) -> str:
+        """What is dead about which views, if that is to have the consequence ``choice``."""
+        if self.config.dead_pictures != choice:
+            return ""
+        return "; ".join(f"{v.name}: {', '.join(v.dead)}" for v in self._views.values() if v.dead)
+
+    def _say_dead(self) -> None:
+        """A view has died, or come to life: say so now, for an update may take long."""
+        if hold := self._dead_views("hold"):
+            self._say_hold(hold)
+        self.publish_news()
 
     def _say_hold(self, hold: str) -> None:
         """Report at once when updates begin or cease to be held back."""

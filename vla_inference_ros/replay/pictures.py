@@ -17,10 +17,10 @@ _MOST = 256  # pictures of a view that are kept, whatever their stamps say
 class RecordedPictures:
     """Walks through a recording's pictures along with its VLM updates.
 
-    A stamp names a picture, but for a camera that repeats itself byte for byte: with the VLM's
-    ``unchanged_pictures:=stale`` such a picture is as old as the last that differed, and so bears
-    that one's stamp. What tells it is that a view's stamps then go back, though no picture with
-    such a stamp has come since the last update.
+    A stamp names a picture, but for a camera that repeated itself byte for byte in a recording made
+    with the VLM's former ``unchanged_pictures:=stale``: such a picture was as old as the last that
+    differed, and so bears that one's stamp. What tells it is that a view's stamps then go back,
+    though no picture with such a stamp has come since the last update.
     """
 
     def __init__(self, frames: Iterator[Received[CameraFrame]]) -> None:

@@ -14,6 +14,7 @@ from random import Random
 
 from vla_inference_ros.core.wire import WireError
 from vla_inference_ros.sim.formats import Format, Packet, Times
+from vla_inference_ros.sim.spoilt import CONTENTS, OWN, SpoiltContent
 
 # From and to, both included; delays are short enough for all that waits to fit into memory.
 LIMITS = {
@@ -39,8 +40,9 @@ class Faults:
     next one), ``duplicate`` and ``corrupt`` are probabilities of each packet. ``clock_step`` [s]
     and ``clock_drift`` [ppm, from the first time that it is applied to] move every time inside the
     packets. ``frozen`` repeats the content of the first packet after it is set at the rate of
-    those that come, with its times unless ``frozen_stamps`` is false. Only packets of sources
-    (cameras) whose name contains ``only`` suffer.
+    those that come, with its times unless ``frozen_stamps`` is false. ``content`` is one of the
+    stream's ``spoilt.CONTENTS``. Only packets of sources (cameras) whose name
+    contains ``only`` suffer.
     """
 
     delay: float = 0.0
@@ -53,6 +55,7 @@ class Faults:
     clock_drift: float = 0.0
     frozen: bool = False
     frozen_stamps: bool = True
+    content: str = OWN
     only: str = ""
 
     def __post_init__(self) -> None:
@@ -61,6 +64,9 @@ class Faults:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}, not {low:g} to {high:g}")
+        known = dict.fromkeys(what for contents in CONTENTS.values() for what in contents)
+        if self.content not in known:
+            raise ValueError(f"content is {self.content!r}, not one of {', '.join(known)}")
 
 
 _NONE = Faults()
@@ -83,6 +89,7 @@ class FaultCounts:
     corrupted: int = 0
     shifted: int = 0
     frozen: int = 0
+    spoilt: int = 0
 
     @property
     def faults(self) -> dict[str, int]:
@@ -114,6 +121,7 @@ class FaultLine:
         self._seen = self.faults
         self._kept: dict[str, tuple[Packet, Times]] = {}  # what a frozen source repeats
         self._drift_start: float | None = None
+        self._spoilt: SpoiltContent | None = None
 
     @property
     def next_due(self) -> float | None:
@@ -181,10 +189,18 @@ class FaultLine:
             self._kept.clear()
         if faults.clock_drift != self._seen.clock_drift:
             self._drift_start = None
+        if (faults.content, faults.only) != (self._seen.content, self._seen.only):
+            self._spoilt = None if faults.content == OWN else SpoiltContent(faults.content)
         self._seen = faults
 
     def _altered(self, packet: Packet, source: str, faults: Faults) -> Packet:
-        """The packet frozen and with its times moved, if it has to be and can be read."""
+        """The packet spoilt, frozen and with its times moved, if it has to be and can be read."""
+        if self._spoilt is not None and faults.content != OWN:
+            try:
+                packet = self._spoilt.spoil(packet)
+            except WireError:
+                return packet
+            self._count("spoilt")
         clock_is_off = bool(faults.clock_step or faults.clock_drift)
         if not (faults.frozen or clock_is_off):
             return packet

@@ -18,7 +18,7 @@ from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 Packet = list[bytes]  # the parts of a ZMQ message; a datagram is one part
 Times = NDArray[np.float64]  # (2, n) [Unix s]: acquisition, then sending; NaN where there is none
 
-_ANY_PICTURE = 1 << 32  # pixels; what is too large is for the bridge to say
+ANY_PICTURE = 1 << 32  # pixels; what is too large is for the bridge to say
 
 
 class Format(Protocol):
@@ -54,7 +54,7 @@ class CameraFormat:
 
     def times(self, packet: Packet) -> Times:
         """One of each; the time of sending is optional."""
-        frame = CameraFrame.unpack(packet, _ANY_PICTURE)
+        frame = CameraFrame.unpack(packet, ANY_PICTURE)
         send_time = math.nan if frame.send_time is None else frame.send_time
         return np.array([[frame.timestamp], [send_time]])
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from vla_inference_ros.core.jpeg import JpegError, jpeg_size
+from vla_inference_ros.sim.jpeg_content import commented, flickered
 from vla_inference_ros.sim.needle import PERIOD
 from vla_inference_ros.sim.scene import PictureFormat, Scene
 
@@ -58,8 +59,9 @@ def open_source(spec: str, label: str, view: int, picture: PictureFormat) -> Sou
 class FolderSource:
     """The pictures of a folder in the order of their names, one a call, over and over.
 
-    JPEG files are read when their turn comes and sent as they are. Other pictures are encoded once,
-    at opening, and held in memory. Every picture is checked at opening.
+    JPEG files are read when their turn comes. Other pictures are encoded once, at opening, and held
+    in memory. Every picture is checked at opening. As with a live camera no two that are sent are
+    equal: each flickers by a step or two of its quantisation.
     """
 
     def __init__(self, folder: Path, picture: PictureFormat) -> None:
@@ -72,13 +74,13 @@ class FolderSource:
                 self._pictures.append(_encode_file(path, picture))
         if not self._pictures:
             raise SourceError(f"folder {folder} holds no .jpg, .jpeg or .png picture")
-        self._next = 0
+        self._sent = 0
 
     def jpeg(self, t: float) -> bytes:
         """The next picture, whatever the time."""
-        current = self._pictures[self._next]
-        self._next = (self._next + 1) % len(self._pictures)
-        return current if isinstance(current, bytes) else _read_jpeg(current)
+        current = self._pictures[self._sent % len(self._pictures)]
+        self._sent += 1
+        return flickered(_read_jpeg(current) if isinstance(current, Path) else current, self._sent)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -127,28 +129,27 @@ class CaptureSource:
         return image
 
 
-_COMMENT = b"\xff\xfe"  # marker of a JPEG's comment segment (ITU-T T.81, B.2.4.5)
-
-
 class PooledSource:
     """A few pictures of another source, made once at opening and sent over and over.
 
     They are spread evenly over one period of the needle's motion and chosen by the time asked for,
     so that the needle still agrees with robot and sensor; a time drawn in is the pool's. As with a
-    live camera no two are equal byte for byte: each is commented with its time.
+    live camera no two are equal: each flickers by a step or two of its quantisation, and is
+    commented with its time.
     """
 
     def __init__(self, source: Source, count: int, start: float) -> None:
         """Takes ``count`` pictures from ``source`` for the period from Unix time ``start`` [s]."""
         self._source, self._start = source, start
         self._jpegs = [source.jpeg(start + n * PERIOD / count) for n in range(count)]
+        self._sent = 0
 
     def jpeg(self, t: float) -> bytes:
         """The pool's picture for the needle's phase at Unix time ``t`` [s]."""
         count = len(self._jpegs)
         jpeg = self._jpegs[int((t - self._start) % PERIOD / PERIOD * count) % count]
-        comment = f"{t:.6f}".encode()
-        return jpeg[:2] + _COMMENT + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
+        self._sent += 1
+        return commented(flickered(jpeg, self._sent), f"{t:.6f}")
 
     def close(self) -> None:
         """Close the source behind."""
