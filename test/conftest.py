@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -31,6 +32,10 @@ def _claim_domain() -> tuple[int, IO[str]]:
         return domain, lock
     raise RuntimeError(f"all ROS domains from {_DOMAINS[0]} to {_DOMAINS[-1]} are in use")
 
+
+# A shell has what it starts in the background ignore Ctrl+C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _domain, _lock = _claim_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_domain)

@@ -224,7 +224,8 @@ def test_a_period_that_is_none_is_refused(period: float) -> None:
 def test_the_steady_clock_is_monotonic_and_knows_the_time_of_day() -> None:
     clock = SteadyClock()
     assert time.monotonic() <= clock.now() <= time.monotonic()
-    assert clock.to_unix(clock.now()) == pytest.approx(time.time(), abs=0.1)
+    # Other programs may come between the readings, but not always.
+    assert min(abs(clock.to_unix(clock.now()) - time.time()) for _ in range(20)) < 0.01
     clock.sleep_until(clock.now() - 1000.0)  # returns at once
     deadline = clock.now() + 0.02
     clock.sleep_until(deadline)

@@ -107,6 +107,7 @@ def run(listener: Listener, tmp_path_factory: pytest.TempPathFactory) -> Run:
             listener.spin_until(lambda: run.joints and run.statuses)  # each wait has its own limit
             listener.spin_until(lambda: run.features)
             listener.spin_until(lambda: len(run.chunks) >= CHUNKS)
+            listener.spin_until(lambda: len(run.features) > CHUNKS // 8)  # the first is from before
             listener.spin_until(lambda: run.statuses[-1].actions >= CHUNKS)
         finally:
             launch.send_signal(signal.SIGINT)

@@ -28,6 +28,9 @@ PROCESSES = (*NODES, *SIM_NODES)
 TICK = 0.1  # [s]
 CLOCK_RESOLUTION = 1e-6  # of a Unix time as a double, several times [s]
 RECOVERY = 3.0  # within which chunks are OK again after all that was killed is back [s]
+# Longer in the short form, which runs beside other tests; but not half a minute, as without our
+# settings of the middleware.
+RECOVERY_BESIDE_OTHERS = 15.0
 FEATURES_AGE, SENSOR_AGE, ROBOT_AGE_SOFT = 2.0, 0.3, 0.1  # the expert's own limits [s]
 # Without which there must be no chunk, and for how long there still may be one [s].
 GRACE = {
@@ -254,6 +257,7 @@ def test_the_status_says_why_there_are_no_chunks(run: Run) -> None:
         assert all(holds), played.victims
 
 
-def test_chunks_are_ok_again_soon_after_all_are_back(run: Run) -> None:
+def test_chunks_are_ok_again_soon_after_all_are_back(run: Run, full: bool) -> None:
     for played in run.rounds:
-        assert played.recovery < RECOVERY, played.victims
+        limit = RECOVERY if full else RECOVERY_BESIDE_OTHERS
+        assert played.recovery < limit, played.victims

