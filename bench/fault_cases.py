@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marks import VIEW_OF
+from strangers import REPORTERS, Stranger, invented_reporters, odd_cameras
 
 from vla_inference_ros.sim.faults import Faults
 
@@ -14,20 +15,28 @@ _ONE = "41182735"  # the serial number of View1's camera
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A row of the table: what each of the proxies is to do."""
+    """A row of the table: what each of the proxies is to do, and who else sends meanwhile, which
+    the verdict may lay at the door of the streams that are ``blamed``.
+    """
 
     name: str
     faults: dict[str, Faults]
+    stranger: Stranger | None = None
+    blamed: frozenset[str] = frozenset()
 
     @property
     def streams(self) -> set[str]:
         """Those that a verdict may name for it; "camera" is for messages that name no camera."""
+        if self.stranger is not None:
+            return set(self.blamed)
         named = [suffering(stream, each.only) for stream, each in self.faults.items()]
         return {stream for names in named for stream in names} | self.faults.keys()
 
     @property
     def is_seen(self) -> bool:
         """Whether it does anything that a verdict can tell: drift is followed, and no fault."""
+        if self.stranger is not None:
+            return bool(self.blamed)
         return bool(self.faults) and not any(each.clock_drift for each in self.faults.values())
 
 
@@ -68,6 +77,9 @@ def cases() -> list[Case]:
     name = "loss 20 %, reorder 5 %, duplicate 5 %"
     found.append(Case(f"sensor: {name}", {"sensor": mixed}))
     found.append(Case(f"all: {name}", dict.fromkeys(("camera", "robot", "sensor"), mixed)))
+    blamed = frozenset({"camera", "View1"})
+    found.append(Case("a stranger: cameras with odd names", {}, odd_cameras, blamed))
+    found.append(Case(f"a stranger: {REPORTERS} reporters", {}, invented_reporters))
     return found
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import load
 from fault_cases import Case, cases, suffering
 from rig import Rig, started
+from strangers import beside
 from verdicts import cleared_after, shown_after, streams_named
 
 from vla_inference_ros.core.health import State
@@ -126,6 +127,7 @@ class Sweep:
 
     def __init__(self, rig: Rig) -> None:
         self._truth, self._proxies, self._listener = rig.truth, rig.proxies, rig.listener
+        self._camera_port = rig.camera_port
         self._judged = 0
 
     def wait_until_good(self) -> None:
@@ -143,10 +145,11 @@ class Sweep:
         before = self._touched(case)
         begin = self._set(case.faults, {})
         touched: float | None = None
-        while time.time() < begin + duration:
-            if touched is None and self._touched(case) > before:
-                touched = time.time()
-            time.sleep(_TOUCH_LOOK)
+        with beside(case.stranger, self._camera_port, self._listener.node):
+            while time.time() < begin + duration:
+                if touched is None and self._touched(case) > before:
+                    touched = time.time()
+                time.sleep(_TOUCH_LOOK)
         end = self._set({}, case.faults)
         last_effect = end + max((each.delay for each in case.faults.values()), default=0.0)
         settled = last_effect + _settling_time(case.faults.values())

@@ -69,7 +69,7 @@ class Listener:
         self._truth = truth
         self._topics: list[tuple[Any, Callable[[Any, float], None]]] = []
         rclpy.init()
-        self._node: Node = rclpy.create_node("bench_faults")
+        self.node: Node = rclpy.create_node("bench_faults")
         for view in VIEWS:
             topic = f"/camera/{view.lower()}/image_raw/compressed"
             self._listen_to(CompressedImage, topic, partial(self._take_image, view), raw=True)
@@ -90,7 +90,7 @@ class Listener:
 
     def check_alone(self) -> None:
         """SystemExit if another inference publishes here, whose chunks would be taken for ours."""
-        experts = self._node.count_publishers(_ACTIONS)
+        experts = self.node.count_publishers(_ACTIONS)
         if experts > 1:
             raise SystemExit(
                 f"{experts} nodes publish {_ACTIONS}: set ROS_DOMAIN_ID to a domain of its own"
@@ -98,14 +98,14 @@ class Listener:
 
     def close(self) -> None:
         """Leave the graph."""
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.shutdown()
 
     def _listen_to(
         self, kind: Any, topic: str, take: Callable[[Any, float], None], *, raw: bool = False
     ) -> None:
         """``take`` gets the message, or its bytes, and when it was published [Unix s]."""
-        made = self._node.create_subscription(kind, topic, _never_called, _DEPTH, raw=raw)
+        made = self.node.create_subscription(kind, topic, _never_called, _DEPTH, raw=raw)
         self._topics.append((made, take))
 
     def _take_image(self, view: str, data: bytes, published: float) -> None:
@@ -137,11 +137,14 @@ def _never_called(_: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """What runs: the proxies by stream, what they and the listener know, and the listener."""
+    """What runs: the proxies by stream, what they and the listener know, and the listener; and
+    where a stranger reaches the camera bridge.
+    """
 
     truth: Truth
     proxies: dict[str, Proxy]
     listener: Listener
+    camera_port: int  # of the bridge itself
 
 
 @contextmanager
@@ -198,7 +201,7 @@ def started(log: Path) -> Iterator[Rig]:
         launch = Launch(arguments, stack.enter_context(log.open("wb")))
         stack.callback(launch.stop)
         launch.wait_for_action()
-        yield Rig(truth, proxies, listener)
+        yield Rig(truth, proxies, listener, ports["camera_port"])
 
 
 def _route(port: int) -> Route:

@@ -85,5 +85,7 @@ def test_every_fault_names_its_streams() -> None:
     assert streams["all cameras: loss 20 %"] == {*VIEWS, "camera"}
     assert streams["robot: delay 0.8 s"] == {"robot"}
     assert streams["all: loss 20 %, reorder 5 %, duplicate 5 %"] >= {"View5", "robot", "sensor"}
+    assert streams["a stranger: cameras with odd names"] == {"camera", "View1"}
     unseen = [case.name for case in cases() if not case.is_seen]
-    assert unseen == ["none", *(each for each in streams if "drift" in each)]
+    drifting = [each for each in streams if "drift" in each]
+    assert unseen == ["none", *drifting, "a stranger: 3000 reporters"]
