@@ -18,7 +18,8 @@ from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import walk
 from vla_inference_ros.launch_arguments import ARGUMENTS
 from vla_inference_ros.model.interface import VIEWS
-from vla_inference_ros.recording.recording import Recording, RecordingError
+from vla_inference_ros.recording.odd import OddError, RecordingError
+from vla_inference_ros.recording.recording import Recording
 
 _LONGEST_PERIOD = 1.5  # of the rate, between two frames of an episode
 _LOOKED_AT = 600  # chunks that tell what there will be
@@ -122,16 +123,21 @@ def _views_and_rate(recording: Recording) -> tuple[list[str], float]:
     for chunk in islice(chunks(recording), _LOOKED_AT):
         count += 1
         stamps = chunk.result.get("view_timestamps")
-        used.update(stamps if isinstance(stamps, dict) else ())
+        used.update(map(str, stamps) if isinstance(stamps, dict) else ())
         rate = rate or (round(1.0 / chunk.step_dt, 6) if chunk.step_dt > 0 else 0.0)
     if count == 0:
         raise RecordingError(f"{recording.path} holds no action chunk, so that there is no frame")
-    unknown = sorted(used - set(VIEWS))
-    if unknown:
-        raise RecordingError(
-            f"{recording.path}: chunks were computed from {unknown[0]!r}, which is none of "
+    leaving = recording.odd.reading("exported views")
+    for unknown in sorted(used - set(VIEWS)):
+        what = (
+            f"{recording.path}: chunks were computed from {unknown!r}, which is none of "
             f"{', '.join(VIEWS)}"
         )
+        error = OddError("a view without a place", what)
+        if not used & set(VIEWS):
+            raise error
+        leaving.out(error)
+    used &= set(VIEWS)
     return [view for view in VIEWS if view in used or not used], rate or float(
         _default("action_rate")
     )

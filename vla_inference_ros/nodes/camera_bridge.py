@@ -163,15 +163,17 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             self._publish_raw(view, frame, message.header)
 
     def _clock_of(self, camera: str, view: str) -> SenderStamps:
-        clock = self._clocks.get(camera) or SenderStamps(
-            self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
-        )
-        if not self._clocks.put(camera, clock, time.monotonic()):
+        now = time.monotonic()
+        if not self._clocks.has_place(camera, now):
             raise WireError(
                 "too many cameras",
                 f"camera {camera[:60]!r} is one more than {_MOST_CAMERAS} names: "
                 "does a sender change its name with every frame?",
             )
+        clock = self._clocks.get(camera) or SenderStamps(
+            self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
+        )
+        self._clocks.put(camera, clock, now)
         return clock
 
     def _publish_raw(self, view: str, frame: CameraFrame, stamp: Header) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vla_inference_ros.core.printable import printable
 from vla_inference_ros.recording.appending import mend_lines, mend_list
 from vla_inference_ros.recording.bag_files import is_bag
 from vla_inference_ros.recording.in_use import check_ended
@@ -72,10 +73,10 @@ def main(given: Sequence[str] | None = None) -> int:
     for folder in parser.parse_args(given).folders:
         try:
             done = recover_bag(folder) if is_bag(folder) else recover(folder)
-            print(f"{folder}:", *done, sep="\n  ")
+            print(*map(printable, (f"{folder}:", *done)), sep="\n  ")
         except (ValueError, OSError) as error:
             what = f"{folder} cannot be completed: {error}" if isinstance(error, OSError) else error
-            print(f"vla-recover: {what}", file=sys.stderr)
+            print(f"vla-recover: {printable(str(what))}", file=sys.stderr)
             status = 1
     return status
 
