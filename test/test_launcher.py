@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -162,6 +163,30 @@ def test_a_node_that_dies_ends_all_with_a_failure(real: list[str]) -> None:
         os.kill(launch.nodes["robot_bridge-4"], signal.SIGKILL)
         assert launch.end() == 1
         assert "[vla-launch] robot_bridge-4 died: signal SIGKILL" in launch.lines
+
+
+def test_what_happens_to_guests_leaves_the_inference_alone(real: list[str], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    recording = ["save_data:=true", "record:=true", f"output_dir:={runs}"]
+    with launching(*real, "sim:=true", *recording) as launch:
+        launch.wait_for(r"\[ACTION #5\]")
+        for folder in list(runs.iterdir()):
+            shutil.rmtree(folder)
+        launch.wait_for(
+            *(rf"\[{name}-\d\] .* is gone \(" for name in ("recorder", "bag_recorder")),
+            *(rf"\[{name}-\d\] .*saving goes on in" for name in ("recorder", "bag_recorder")),
+        )
+        for name in ("recorder-7", "monitor-6"):
+            os.kill(launch.nodes[name], signal.SIGKILL)
+        launch.wait_for("restarted recorder-7", "restarted monitor-6")
+        launch.wait_for(r"\[monitor-6\] \[ACTION #\d+\]", r"\[recorder-7\] .*saving to")
+        inferring = {"vlm-1", "action_expert-2", "camera_bridge-3", "robot_bridge-4"}
+        assert inferring <= set(launch.running_nodes())
+        launch.end(signal.SIGINT)
+        assert "had died and was not brought back" not in str(launch.lines)
+        numbers = [int(number) for number in re.findall(r"\[ACTION #(\d+)\]", str(launch.lines))]
+        assert numbers == sorted(numbers)  # the action expert was never restarted
+    assert any(runs.glob("bag_*/metadata.yaml"))
 
 
 def test_a_node_that_dies_is_restarted_if_asked_to(real: list[str]) -> None:
