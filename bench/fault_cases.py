@@ -9,8 +9,22 @@ from marks import VIEW_OF
 from strangers import REPORTERS, Stranger, invented_reporters, odd_cameras
 
 from vla_inference_ros.sim.faults import Faults
+from vla_inference_ros.sim.spoilt import OWN
 
 _ONE = "41182735"  # the serial number of View1's camera
+
+
+_DAMAGED = {
+    "body zeroed": "zeroed",
+    "body cut": "cut",
+    "end marker only": "emptied",
+    "5000 scans": "endless",
+}
+_DEAD = {
+    "frozen, with a counter": "frozen",
+    "two old pictures": "ring",
+    "lens covered": "blank",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,14 @@ class Case:
             return set(self.blamed)
         named = [suffering(stream, each.only) for stream, each in self.faults.items()]
         return {stream for names in named for stream in names} | self.faults.keys()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether an input is dead though its stamps go on: no chunk may be OK for long."""
+        return any(
+            each.content != OWN or (each.frozen and not each.frozen_stamps)
+            for each in self.faults.values()
+        )
 
     @property
     def is_seen(self) -> bool:
@@ -62,6 +84,9 @@ def cases() -> list[Case]:
         }
         if stream == "camera":
             effects["frozen, stamps run"] = {"frozen": True, "frozen_stamps": False}
+            effects |= {what: {"content": content} for what, content in _DAMAGED.items()}
+        if stream == "camera" and only:
+            effects |= {what: {"content": content} for what, content in _DEAD.items()}
         if not only:  # what one camera would show no better than all do
             effects |= {
                 f"jitter {within:g} s": {"jitter": within},
@@ -73,6 +98,8 @@ def cases() -> list[Case]:
             }
         for effect, values in effects.items():
             found.append(Case(f"{label}: {effect}", {stream: Faults(only=only, **values)}))
+    found.append(Case("all cameras: one picture", {"camera": Faults(content="twin")}))
+    found.append(Case("sensor: constant", {"sensor": Faults(content="constant")}))
     mixed = Faults(loss=0.2, reorder=0.05, duplicate=0.05)
     name = "loss 20 %, reorder 5 %, duplicate 5 %"
     found.append(Case(f"sensor: {name}", {"sensor": mixed}))

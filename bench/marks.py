@@ -27,6 +27,7 @@ from vla_inference_ros.sim.faults import Faults
 from vla_inference_ros.sim.formats import Packet
 from vla_inference_ros.sim.proxy import CameraProxy, RobotProxy, Route, SensorProxy
 from vla_inference_ros.sim.senders import CAMERA_NAMES
+from vla_inference_ros.sim.spoilt import DAMAGED, OWN
 
 VIEW_OF = dict(zip(CAMERA_NAMES, VIEWS, strict=True))
 _MAX_PIXELS = 1 << 24
@@ -135,7 +136,10 @@ def note_frame(packet: Packet, faults: Faults, truth: Truth) -> None:
         return
     stream = truth[VIEW_OF[frame.camera]]
     origin = Origin(frame.timestamp, -1.0 if frame.send_time is None else frame.send_time)
-    _note(stream, number, origin, faults, suffers=faults.only in frame.camera)
+    suffers = faults.only in frame.camera
+    if suffers and faults.content in DAMAGED:
+        stream.unusable.add(number)
+    _note(stream, number, origin, faults, suffers=suffers)
 
 
 # --- robot
@@ -190,6 +194,8 @@ def note_samples(packet: Packet, faults: Faults, stream: StreamTruth) -> None:
         Origin(time, sent)
         for time, sent in zip(datagram.times.tolist(), datagram.send_times.tolist(), strict=True)
     ]
+    if faults.content != OWN:  # its numbers come again with it
+        stream.damaged.update(numbers)
     spoilt = any(stream.origins.get(n) != o for n, o in zip(numbers, origins, strict=True))
     for number in numbers:
         stream.handed_on.add(number)
@@ -205,5 +211,5 @@ def _note(
         return
     if faults.corrupt:
         stream.damaged.add(number)
-    if faults.frozen and not faults.frozen_stamps:
+    if (faults.frozen and not faults.frozen_stamps) or faults.content != OWN:
         stream.repeated.add(number)

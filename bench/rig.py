@@ -6,7 +6,6 @@ Owns starting and stopping the launched nodes, the senders, the proxies and the 
 from __future__ import annotations
 
 import gc
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,6 @@ from typing import Any
 import load
 import numpy as np
 import rclpy
-import yaml
 from launched import Launch, Processes, free_ports
 from marks import MarkedCameras, MarkedRobot, MarkedSensor, frame_number, sample_numbers
 from rclpy.node import Node
@@ -27,7 +25,6 @@ from sensor_msgs.msg import CompressedImage
 from truth import UNREADABLE, Truth
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.graph import share
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, VLFeatures
 from vla_inference_ros.sim.proxy import Proxy, Route
@@ -159,15 +156,6 @@ def _running(body: Callable[[threading.Event], None]) -> Iterator[None]:
         thread.join()
 
 
-def _params_file(folder: Path) -> Path:
-    """The package's parameters, but frozen cameras are taken for stale."""
-    parameters = yaml.safe_load((share() / "config" / "async.yaml").read_text())
-    parameters["vlm"]["ros__parameters"]["unchanged_pictures"] = "stale"
-    path = folder / "faults.yaml"
-    path.write_text(yaml.safe_dump(parameters))
-    return path
-
-
 @contextmanager
 def started(log: Path) -> Iterator[Rig]:
     """Start all; the nodes' output goes to ``log``."""
@@ -191,12 +179,10 @@ def started(log: Path) -> Iterator[Rig]:
         senders.start(load.send_cameras, proxies["camera"].port)
         senders.start(load.send_robot, ports["robot_port"])
         senders.start(load.send_sensor, proxies["sensor"].port)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         arguments = {
             "camera_port": ports["camera_port"],
             "robot_port": proxies["robot"].port,
             "sensor_port": ports["sensor_port"],
-            "params_file": _params_file(folder),
         }
         launch = Launch(arguments, stack.enter_context(log.open("wb")))
         stack.callback(launch.stop)

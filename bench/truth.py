@@ -12,6 +12,7 @@ A chunk is *wrong* if it was published although
 - it says OK although one of them was over its soft limit (0.1 s, 1 s, 0.2 s), or the robot's state
   over 0.1 s;
 - its mask has a 1 in a row whose sample was never handed on, or its counts are not the mask's;
+- one of its pictures was damaged;
 - one of its stamps is more than 5 ms off the true acquisition time.
 
 Not counted is what none but the sender can know: about items whose times, number or name were
@@ -64,7 +65,8 @@ class StreamTruth:
 
     ``origins`` is what was sent, ``handed_on`` what reached the bridge's side of the proxy.
     ``damaged`` items have times or numbers that cannot be believed, ``repeated`` ones were sent
-    again under other times. ``steps`` are when the sender's clock was stepped [Unix s].
+    again under other times, ``unusable`` ones cannot be decoded. ``steps`` are when the sender's
+    clock was stepped [Unix s].
     """
 
     def __init__(self) -> None:
@@ -72,6 +74,7 @@ class StreamTruth:
         self.handed_on: set[float] = set()
         self.damaged: set[float] = {UNREADABLE}
         self.repeated: set[float] = set()
+        self.unusable: set[float] = set()
         self.steps: list[float] = []
         self._published: defaultdict[int, list[tuple[float, float, float]]] = defaultdict(list)
 
@@ -133,6 +136,7 @@ class Truth:
             yield from item.wrong_age(chunk, seconds(chunk.header.stamp), _FEATURES)
             yield from item.wrong_age(chunk, taken, _IMAGE, " when taken")
             yield from item.wrong_stamp()
+            yield from item.wrong_content()
 
     def _wrong_samples(self, chunk: ActionChunk, published: float) -> Iterator[str]:
         newest = _Item("newest sample", self["sensor"], seconds(chunk.sensor_last_stamp))
@@ -228,6 +232,11 @@ class _Item:
         elif self._soft_counts and abs(self._stamp - origin.acquired) > MARGIN:
             error = self._stamp - origin.acquired
             yield f"{self._name} is stamped {error * 1e3:+.1f} ms off its acquisition"
+
+    def wrong_content(self) -> Iterator[str]:
+        """What is wrong with using it at all."""
+        if self._number in self._stream.unusable:
+            yield f"{self._name} is a damaged picture"
 
     @property
     def _soft_counts(self) -> bool:

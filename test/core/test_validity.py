@@ -292,3 +292,24 @@ def test_inputs_grow_older() -> None:
     later = replace(GOOD, reuse_index=1, sensor_age=0.02, robot_age=None).after(0.25)
     assert (later.features_age, later.sensor_age, later.robot_age) == (0.75, 0.27, None)
     assert (later.reuse_index, later.samples) == (1, 65)
+
+
+# --- content
+
+
+@pytest.mark.parametrize(
+    ("consequence", "expected"),
+    [
+        ("hold", Verdict("sensor: A-scans repeat", [], HORIZON)),
+        ("degrade", Verdict("", ["sensor: A-scans repeat"], HORIZON // 2)),
+        ("warn", FINE),
+    ],
+)
+def test_a_dead_sensor_has_the_chosen_consequence(consequence: str, expected: Verdict) -> None:
+    why = "sensor: A-scans repeat"
+    assert verdict(Budgets(dead_sensor=consequence), sensor_dead=why) == expected
+    assert verdict(Budgets(dead_sensor=consequence)) == FINE
+
+
+def test_a_dead_sensor_holds_by_default() -> None:
+    assert Budgets().dead_sensor == "hold"

@@ -41,7 +41,7 @@ def test_the_vlm_takes_a_folder_and_its_lora(
     published = listener.listen(VLFeatures, "/vla/features")
     with running(
         "vlm", model=str(model), checkpoint=str(checkpoint), device="cpu", views=["View1"],
-        compressed_topics=["/left"], raw_topics=[""],
+        dead_pictures="warn", compressed_topics=["/left"], raw_topics=[""],
     ) as node:  # fmt: skip
         picture = cv2.imencode(".jpg", np.full((720, 1280, 3), 90, np.uint8))[1].tobytes()
 

@@ -6,6 +6,7 @@ import itertools
 import socket
 import time
 from array import array
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sensor_msgs.msg import CompressedImage
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.model.interface import ACTION_NAMES, VIEWS
 from vla_inference_ros.msg import InferenceStatus, SensorBatch, StreamReport
+from vla_inference_ros.sim.jpeg_content import cut, emptied, zeroed
 
 # How many pixels of a canvas have a colour of the page. Reads a copy: drawing goes on undisturbed.
 INK = """(selector, name) => {
@@ -155,6 +157,11 @@ def test_pictures_are_shown_small_and_bad_ones_said_so(
         page.wait_for_value(
             "View2 picture", "cut short", lambda: listener.deliver(damaged, topic("View2"))
         )
+        whole = picture(NOW, (0, 250, 0)).data.tobytes()  # by its markers, so are these
+        for view, spoil in (("View3", zeroed), ("View4", cut), ("View5", emptied)):
+            spoilt = CompressedImage(header=header(NOW), data=array("B", spoil(whole)))
+            send = partial(listener.deliver, spoilt, topic(view))
+            page.wait_for_value(f"{view} picture", "the JPEG is damaged", send)
         assert page.evaluate('document.querySelector("#View2 img").hasAttribute("src")') is False
         assert page.complaints == []
 

@@ -132,6 +132,8 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
         values["window size [samples]"] = str(report.capacity)
     for kind, count in zip(report.problem_kinds, report.problem_counts, strict=True):
         values[f"problem: {kind}"] = str(count)
+    if report.oddities:
+        values["odd, but used"] = ", ".join(report.oddities)
     return values | _stages(report)
 
 

@@ -37,6 +37,8 @@ class PictureWatch:
             looks = {name: life.newest for name, life in lives.items() if life.newest is not None}
             alike = {name for pair in twins.add(looks) for name in pair}
             self._tell({n: [*t, TWIN] if n in alike else t for n, t in troubles.items()})
+        for view in self._views:
+            view.note_dead([])  # nobody looks any more
 
     def _tell(self, dead: dict[str, list[str]]) -> None:
         before = [view.dead for view in self._views]

@@ -165,8 +165,9 @@ class Stream:
             hold="; ".join(filter(None, (self.overdue, self.hold))),
             ready=self.ready,
             troubles=self._told,
-            problem_kinds=[*reading.problems, *reading.oddities],
-            problem_counts=array("Q", [*reading.problems.values(), *reading.oddities.values()]),
+            problem_kinds=list(reading.problems),
+            problem_counts=array("Q", reading.problems.values()),
+            oddities=[f"{what}: {count}" for what, count in reading.oddities.items()],
             timings=[
                 stage_timing(stage, timer.summary(time.monotonic()), timer.deadline)
                 for stage, timer in self._timers.items()

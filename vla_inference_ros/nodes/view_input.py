@@ -20,9 +20,10 @@ from vla_inference_ros.core.troubles import (
     TWIN,
     UNCHANGED,
 )
-from vla_inference_ros.model.interface import FrameError, View
+from vla_inference_ros.model.interface import VIEWS, FrameError, View
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.parameters import ParameterError
 from vla_inference_ros.nodes.stream import Stream
 
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
@@ -143,3 +144,22 @@ class ViewInput:
         except Exception as error:  # of this picture; the next one is read
             what = str(error) if isinstance(error, ValueError) else repr(error)
             raise FrameError(self.name, what) from error
+
+
+def check_views(views: list[str], compressed_topics: list[str], raw_topics: list[str]) -> None:
+    """ParameterError if the node's parameters of these names do not belong together."""
+    unknown = [view for view in views if view not in VIEWS]
+    if unknown or not views or len(set(views)) != len(views):
+        raise ParameterError(f"parameter 'views' is {views}, not some of {list(VIEWS)}")
+    given = {"compressed_topics": compressed_topics, "raw_topics": raw_topics}
+    for name, topics in given.items():
+        if len(topics) != len(views):
+            raise ParameterError(
+                f"parameter {name!r} has {len(topics)} entries, not one for each of the "
+                f"{len(views)} views"
+            )
+    for view, *of_view in zip(views, compressed_topics, raw_topics, strict=True):
+        if not any(of_view):
+            raise ParameterError(
+                f"parameters 'compressed_topics' and 'raw_topics': none for {view}"
+            )

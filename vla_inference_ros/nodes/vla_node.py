@@ -96,11 +96,15 @@ class VlaNode(Node, Generic[Config]):
         self._streams.append(stream)
         return stream
 
-    def add_worker(self, name: str, body: Callable[[threading.Event], None]) -> None:
-        """Start a thread that :meth:`stop_workers` stops."""
+    def add_worker(
+        self, name: str, body: Callable[[threading.Event], None], *, claims_cpu: bool = True
+    ) -> None:
+        """Start a thread that :meth:`stop_workers` stops. Of several, one is to claim the CPU, the
+        last to start: it does so for all.
+        """
 
         def prepared(stopping: threading.Event) -> None:
-            if isinstance(self.config, ThreadConfig):
+            if claims_cpu and isinstance(self.config, ThreadConfig):
                 self.claim_cpu(self.config.cpu_affinity, self.config.realtime_priority)
             body(stopping)
 

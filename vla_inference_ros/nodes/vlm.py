@@ -34,7 +34,7 @@ from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.picture_watch import PictureWatch
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.verbosity import DebugRecords
-from vla_inference_ros.nodes.view_input import ViewInput
+from vla_inference_ros.nodes.view_input import ViewInput, check_views
 from vla_inference_ros.nodes.vla_node import run
 
 _LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
@@ -109,7 +109,7 @@ class Vlm(ManagedNode[VlmConfig]):
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("vlm", VlmConfig, **node_arguments)
         config = self.config
-        _check_views(config)
+        check_views(config.views, config.compressed_topics, config.raw_topics)
         if len(config.instruction) > _LONGEST_INSTRUCTION:
             raise ParameterError(
                 f"parameter 'instruction' has {len(config.instruction)} characters, more than "
@@ -121,6 +121,7 @@ class Vlm(ManagedNode[VlmConfig]):
         self._instruction = config.instruction
         self._debug = DebugRecords(self)
         self._update_id = 0
+        self._taken: dict[str, float] = {}  # stamp of each view's picture of this update [Unix s]
         self._stage = self.add_stream("vlm")
         self._note_update = self._stage.timer("vlm", config.vl_reuse / config.action_rate)
         self._note_decoding = self._stage.timer("jpeg decode", _LONG_DECODING)
@@ -144,7 +145,7 @@ class Vlm(ManagedNode[VlmConfig]):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to watch the pictures, and to work."""
         watch = PictureWatch(list(self._views.values()), self._say_dead)
-        self.add_worker("vlm pictures", watch.run)
+        self.add_worker("vlm pictures", watch.run, claims_cpu=False)
         return super().on_activate(state)
 
     def load(self) -> None:
@@ -218,13 +219,15 @@ class Vlm(ManagedNode[VlmConfig]):
             try:
                 self._update(self._model)
             except FrameError as error:
-                self._views[error.view].drop(error)
+                self._views[error.view].drop(error, self._taken.get(error.view))
         for view in self._views.values():
             view.forget()  # and with it what was wrong
 
     def _update(self, model: FeatureModel) -> None:
         started, begun = self.now(), time.monotonic()
+        self._taken.clear()
         views = [view for view in (view.newest() for view in self._views.values()) if view]
+        self._taken |= {view.name: view.stamp for view in views}
         reading = time.monotonic() - begun
         hold, reasons = self._grade(views, started)
         self._say_hold(hold)
@@ -296,25 +299,6 @@ class Vlm(ManagedNode[VlmConfig]):
             self.publish_reports()
         if hold and self._update_id:
             self._stage.warn("hold", f"no update: {hold}")
-
-
-def _check_views(config: VlmConfig) -> None:
-    unknown = [view for view in config.views if view not in VIEWS]
-    if unknown or not config.views or len(set(config.views)) != len(config.views):
-        raise ParameterError(f"parameter 'views' is {config.views}, not some of {list(VIEWS)}")
-    for name in ("compressed_topics", "raw_topics"):
-        if len(getattr(config, name)) != len(config.views):
-            raise ParameterError(
-                f"parameter {name!r} has {len(getattr(config, name))} entries, not one for each of "
-                f"the {len(config.views)} views"
-            )
-    for view, *topics in zip(
-        config.views, config.compressed_topics, config.raw_topics, strict=True
-    ):
-        if not any(topics):
-            raise ParameterError(
-                f"parameters 'compressed_topics' and 'raw_topics': none for {view}"
-            )
 
 
 def main() -> int:

@@ -37,6 +37,7 @@ CAMERA_CONTENTS = {
     "emptied": "no coded data",
     "endless": "a progressive JPEG of 5000 scans",
 }
+DAMAGED = ("zeroed", "cut", "emptied")  # what no decoder can make a picture of
 SENSOR_CONTENTS = {OWN: "its own", "constant": "the first sample again and again"}
 CONTENTS = {"camera": CAMERA_CONTENTS, "sensor": SENSOR_CONTENTS}
 
