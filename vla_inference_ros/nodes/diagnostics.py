@@ -29,6 +29,7 @@ _UNITS = {  # of what a node's streams count
     "vlm": "pictures",
     "action_expert": "chunks",
 }
+_UNITS_OF_STREAMS = {"vlm": "updates", "sensor": "samples"}  # before those of their nodes
 _STATE_LEVELS = {
     State.WAIT: Level.WARN,
     State.OK: Level.OK,
@@ -111,7 +112,7 @@ def _status(
 
 
 def _values(report: StreamReport, age: float) -> dict[str, str]:
-    unit = "updates" if report.stream == "vlm" else _UNITS.get(report.node, "items")
+    unit = _UNITS_OF_STREAMS.get(report.stream) or _UNITS.get(report.node, "items")
     values = {
         f"accepted [{unit}]": str(report.accepted),
         "rejected": str(report.rejected),

@@ -166,7 +166,7 @@ def _read_jpeg(path: Path) -> bytes:
 
 
 def _encode_file(path: Path, picture: PictureFormat) -> bytes:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise SourceError(f"picture {path} cannot be read: damaged, or not a PNG?")
     return picture.encode(np.asarray(image, np.uint8))
