@@ -87,7 +87,7 @@ def test_deactivation_ends_the_process_if_the_model_does_not_stop(
     monkeypatch.setattr(managed_node, "_DEACTIVATION_LIMIT", 0.05)
     assert node.trigger_deactivate() is not TransitionCallbackReturn.SUCCESS
     assert node.finished
-    assert node.status == 1
+    assert node.exit_status == 1
 
 
 def test_deactivation_of_a_model_that_ends_goes_on(node: Stuck) -> None:

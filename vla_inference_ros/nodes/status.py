@@ -36,7 +36,7 @@ _KNOWN = {
     "robot_bridge": {"robot", CALLBACKS},
     "sensor_bridge": {"sensor", CALLBACKS},
     "vlm": {"vlm", *VIEWS, CALLBACKS},
-    "action_expert": {"action_expert", CALLBACKS},
+    "action_expert": {"action_expert", "sensor", CALLBACKS},
     "monitor": {CALLBACKS},
     "recorder": {*_SAVED, CALLBACKS},
     "bag_recorder": {*_SAVED, "status", CALLBACKS},
@@ -76,7 +76,8 @@ class Reports:
                 f"a report of {report.node!r} names {len(report.problem_kinds)} kinds of problems, "
                 f"but {len(report.problem_counts)} counts"
             )
-        texts = (report.node, report.stream, report.hold, *report.problem_kinds, *report.troubles)
+        texts = (report.node, report.stream, report.hold, *report.troubles)
+        texts = (*texts, *report.problem_kinds, *report.oddities)
         if len(texts) > _MOST_TEXTS or sum(map(len, texts)) > _LONGEST_TEXTS:
             raise ValueError(
                 f"a report of {report.node[:60]!r} holds more texts than one of this package's can"
