@@ -139,6 +139,20 @@ def test_so_many_scans_that_decoding_takes_minutes_are_refused() -> None:
         jpeg_form(PROGRESSIVE[:-2] + (fits + 1) * last + END)
 
 
+@pytest.mark.parametrize("filling", [b"\xff", b"\xff\x01", b"\xff\xfe\x00\x02"])
+def test_millions_of_markers_are_not_walked_through(filling: bytes) -> None:
+    """In Python each costs half a microsecond, and a message may have 16 MB."""
+    filled, frame = filling * (1 << 20), frame_header(40, 30)
+    with pytest.raises(JpegError, match="more than 2000 markers and fill bytes"):
+        jpeg_form(START + filled + frame + SCAN + END)
+    behind = START + frame + SCAN + filled + END
+    if filling == b"\xff":  # passed over at once, as all is that stands before a marker there
+        assert jpeg_size(behind) == (40, 30)
+        return
+    with pytest.raises(JpegError, match="more than 2000 markers and fill bytes"):
+        jpeg_form(behind)
+
+
 def test_a_large_picture_may_have_fewer_scans() -> None:
     large = START + frame_header(10_000, 10_000, 0xC2)
     assert jpeg_form(large + 10 * scan(0, 0) + END).scans == 10

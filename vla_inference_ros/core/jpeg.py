@@ -22,6 +22,7 @@ _TABLES_MARKER, _END_MARKER, _SCAN_MARKER = 0xC4, 0xD9, 0xDA
 # In coded data FF is followed by 00, and restart markers belong to the data.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _COEFFICIENTS = 64  # of a block
+_MOST_MARKERS = 2000  # a colour profile of the largest size has 255; few bytes can hold millions
 
 
 class JpegError(ValueError):
@@ -90,7 +91,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     Coded data behind a scan's header is passed over, with whatever else stands before a marker.
     """
     position, coded = len(_START), False
-    while position + 2 <= len(data):
+    for _ in range(_MOST_MARKERS):
+        if position + 2 > len(data):
+            return
         if coded:
             found = _NEXT_MARKER.search(data, position)
             if found is None:
@@ -116,6 +119,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if length < 2:
                 raise JpegError(f"JPEG header is damaged at byte {begin}")
             position, coded = end, coded or marker == _SCAN_MARKER
+    raise JpegError(f"JPEG has more than {_MOST_MARKERS} markers and fill bytes")
 
 
 @dataclass(slots=True)
