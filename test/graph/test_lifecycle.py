@@ -35,12 +35,12 @@ def test_a_node_activates_itself(node: str, listener: Listener) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_goes_through_its_life_cycle(node: str, listener: Listener) -> None:
-    with running(node, model="tiny", autostart=False) as process:
+    with running(node, model="stub", autostart=False) as process:
         assert state(listener, node) == State.PRIMARY_STATE_UNCONFIGURED
-        assert not process.said("tiny (random")
+        assert not process.said("stub (no network")
         for _ in range(2):
             assert change(listener, node, Transition.TRANSITION_CONFIGURE)
-            process.wait_until_said("tiny (random")
+            process.wait_until_said("stub (no network")
             assert state(listener, node) == State.PRIMARY_STATE_INACTIVE
             assert change(listener, node, Transition.TRANSITION_ACTIVATE)
             assert state(listener, node) == State.PRIMARY_STATE_ACTIVE
@@ -48,7 +48,7 @@ def test_a_node_goes_through_its_life_cycle(node: str, listener: Listener) -> No
             assert change(listener, node, Transition.TRANSITION_DEACTIVATE)
             assert change(listener, node, Transition.TRANSITION_CLEANUP)
             assert state(listener, node) == State.PRIMARY_STATE_UNCONFIGURED
-        assert len(process.said("tiny (random")) == 2
+        assert len(process.said("stub (no network")) == 2
 
 
 @pytest.mark.parametrize("node", NODES)

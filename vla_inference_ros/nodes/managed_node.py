@@ -11,6 +11,7 @@ import threading
 import traceback
 from typing import Any
 
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 
 from vla_inference_ros.model.device import free_memory
@@ -29,6 +30,8 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
         self._error: Exception | None = None
         self._starting = False
         LifecycleNodeMixin.__init__(self)
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._change_state_or_refuse
 
     def load(self) -> None:
         """Make the model ready; raises ModelError."""
@@ -52,6 +55,19 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
             if trigger() is not TransitionCallbackReturn.SUCCESS:
                 raise StartError(str(self._error)) from self._error
         self._starting = False
+
+    def _change_state_or_refuse(
+        self, request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        """Answer a request for a transition; Jazzy's rclpy raises where there is none, which would
+        end the node.
+        """
+        try:
+            return self._change_state(request, response)
+        except RuntimeError as error:
+            self.get_logger().error(f"no such transition from the present state: {error}")
+            response.success = False
+            return response
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; the node stays unconfigured if that fails."""
