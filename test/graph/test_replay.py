@@ -81,7 +81,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     user.destroy_node()
     assert done.returncode == 0, done.stdout

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 TIMEOUT = 30.0  # until a condition that should come about soon has failed to [s]
-STOP_TIME = 6.0  # that all nodes together may take to end, and to be killed [s]
+STOP_TIME = 10.0  # in which all nodes are to have ended, or been killed: 5 s if all is well [s]
 
 
 class Launch:
