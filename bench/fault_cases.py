@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from marks import VIEW_OF
-from strangers import REPORTERS, Stranger, invented_reporters, odd_cameras
+from strangers import (
+    REPORTERS,
+    Stranger,
+    invented_reporters,
+    odd_cameras,
+    second_camera,
+    second_sensor,
+)
 
 from vla_inference_ros.sim.faults import Faults
 from vla_inference_ros.sim.spoilt import OWN
@@ -30,18 +37,20 @@ _DEAD = {
 @dataclass(frozen=True, slots=True)
 class Case:
     """A row of the table: what each of the proxies is to do, and who else sends meanwhile, which
-    the verdict may lay at the door of the streams that are ``blamed``.
+    the verdict may lay at the door of the streams that are ``blamed``. The node that is ``absent``
+    stands still, while what is sent to it waits, and is killed in the end.
     """
 
     name: str
     faults: dict[str, Faults]
     stranger: Stranger | None = None
     blamed: frozenset[str] = frozenset()
+    absent: str = ""
 
     @property
     def streams(self) -> set[str]:
         """Those that a verdict may name for it; "camera" is for messages that name no camera."""
-        if self.stranger is not None:
+        if self.stranger is not None or self.absent:
             return set(self.blamed)
         named = [suffering(stream, each.only) for stream, each in self.faults.items()]
         return {stream for names in named for stream in names} | self.faults.keys()
@@ -57,7 +66,7 @@ class Case:
     @property
     def is_seen(self) -> bool:
         """Whether it does anything that a verdict can tell: drift is followed, and no fault."""
-        if self.stranger is not None:
+        if self.stranger is not None or self.absent:
             return bool(self.blamed)
         return bool(self.faults) and not any(each.clock_drift for each in self.faults.values())
 
@@ -104,9 +113,24 @@ def cases() -> list[Case]:
     name = "loss 20 %, reorder 5 %, duplicate 5 %"
     found.append(Case(f"sensor: {name}", {"sensor": mixed}))
     found.append(Case(f"all: {name}", dict.fromkeys(("camera", "robot", "sensor"), mixed)))
-    blamed = frozenset({"camera", "View1"})
-    found.append(Case("a stranger: cameras with odd names", {}, odd_cameras, blamed))
+    view1 = frozenset({"camera", "View1"})
+    found.append(Case("a stranger: cameras with odd names", {}, odd_cameras, view1))
     found.append(Case(f"a stranger: {REPORTERS} reporters", {}, invented_reporters))
+    for name, stranger, blamed in (
+        ("a second sensor, 50 ms behind", second_sensor(-0.05), frozenset({"sensor"})),
+        ("a second sensor, 1 h ahead", second_sensor(3600.0), frozenset({"sensor"})),
+        ("a second camera of a view", second_camera(f"usb_{_ONE}_left"), view1),
+        ("a second camera of a name", second_camera(f"zed_{_ONE}_left"), view1),
+    ):
+        found.append(Case(f"a stranger: {name}", {}, stranger, blamed))
+    found.append(
+        Case(
+            "all cameras: queue for a bridge that is away",
+            {},
+            blamed=frozenset({"camera", *VIEW_OF.values()}),
+            absent="camera_bridge",
+        )
+    )
     return found
 
 

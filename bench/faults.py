@@ -36,6 +36,7 @@ from vla_inference_ros.core.health import State
 from vla_inference_ros.msg import InferenceStatus
 from vla_inference_ros.sim.faults import Faults
 
+_IMAGE_AGE_SOFT = 0.2  # of a view's image: what is wrong with less is not to be seen [s]
 _RECOVERY_LIMIT = 3.0  # [s]
 _VERDICT_LIMIT = 1.0  # [s]
 _VERDICT_STAYS = 1.0  # how long the verdict must have named nothing [s]
@@ -128,7 +129,7 @@ class Sweep:
 
     def __init__(self, rig: Rig) -> None:
         self._truth, self._proxies, self._listener = rig.truth, rig.proxies, rig.listener
-        self._camera_port = rig.camera_port
+        self._launch, self._ports = rig.launch, rig.ports
         self._judged = 0
 
     def wait_until_good(self) -> None:
@@ -146,12 +147,17 @@ class Sweep:
         before = self._touched(case)
         begin = self._set(case.faults, {})
         touched: float | None = None
-        with beside(case.stranger, self._camera_port, self._listener.node):
+        if case.absent:
+            self._launch.freeze(case.absent)
+            touched = time.time() + _IMAGE_AGE_SOFT  # nothing is over a limit before
+        with beside(case.stranger, self._ports, self._listener.node):
             while time.time() < begin + duration:
                 if touched is None and self._touched(case) > before:
                     touched = time.time()
                 time.sleep(_TOUCH_LOOK)
         end = self._set({}, case.faults)
+        if case.absent:
+            end = self._launch.replace(case.absent)
         last_effect = end + max((each.delay for each in case.faults.values()), default=0.0)
         settled = last_effect + _settling_time(case.faults.values())
         while (
@@ -261,6 +267,9 @@ def main() -> int:
             outcome = sweep.suffer(case, arguments.seconds)
             kept = kept and outcome.kept
             print("\n".join([str(outcome), *(f"    {w}" for w in outcome.wrongs[:3])]), flush=True)
+        if died := rig.launch.died():
+            kept = False
+            print(f"{died} node(s) died by themselves and were started again: see the output")
     return 0 if kept else 1
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 import load
 
 _START_LIMIT = 60.0  # until the first action [s]
+_UP = {"camera_bridge": "waiting for cameras on port"}  # what a node says then
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -62,6 +63,7 @@ class Launch:
 
     def __init__(self, arguments: Mapping[str, object], output: IO[bytes]) -> None:
         self._output = output
+        self._killed = 0
         given = [f"{name}:={value}" for name, value in arguments.items()]
         launcher = Path(sys.executable).with_name("vla-launch")
         self._process = subprocess.Popen(
@@ -86,6 +88,32 @@ class Launch:
         """CPU time of the launcher and of each node so far."""
         own = {"vla-launch": cpu_seconds_of(self._process.pid)}
         return own | {name: cpu_seconds_of(pid) for name, pid in self._nodes()}
+
+    def freeze(self, node: str) -> None:
+        """Have a node stand still."""
+        os.kill(self.process_of(node), signal.SIGSTOP)
+
+    def replace(self, node: str) -> float:
+        """Kill a node, which the launcher starts again, and return when the new one is up: when
+        that was [Unix s].
+        """
+        before = self.text().count(_UP[node])
+        os.kill(self.process_of(node), signal.SIGKILL)
+        self._killed += 1
+        deadline = time.monotonic() + _START_LIMIT
+        while self.text().count(_UP[node]) == before:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{node} has not been started again")
+            time.sleep(0.02)
+        return time.time()
+
+    def died(self) -> int:
+        """How many nodes have died that were not killed."""
+        return self.text().count(" died: ") - self._killed
+
+    def process_of(self, node: str) -> int:
+        """The process of a node, the newest if it was started again."""
+        return next(int(pid) for name, pid in reversed(self._nodes()) if name == node)
 
     def _nodes(self) -> list[tuple[str, str]]:
         return re.findall(r"started (\S+)-\d+, process (\d+)", self.text())

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from truth import Origin, StreamTruth, Truth
+from truth import FOREIGN, Origin, StreamTruth, Truth
 
 from vla_inference_ros.core.wire import (
     SENSOR_RATE,
@@ -35,11 +35,14 @@ _IMAGE_START = 2  # bytes of a JPEG's first marker
 _SEGMENT = struct.Struct(">2sH8sI")  # a comment: its marker, its length without that, ours, number
 _COMMENT, _OURS = b"\xff\xfe", b"VLABENCH"
 _HEAD = _COMMENT + struct.pack(">H", _SEGMENT.size - len(_COMMENT)) + _OURS
+FOREIGN_FRAME = 0xFFFF_FFFF  # the number of what a second sender sends
 _SEARCHED = 256  # bytes of a message in which the mark must begin
 
 
 class MarkedCameras(CameraProxy):
-    """Numbers the frames of each view."""
+    """Numbers the frames of each view, and keeps them for a bridge that is away."""
+
+    frames_queued, keeps = 1000, True
 
     def __init__(self, route: Route, truth: Truth) -> None:
         """Raises OSError."""
@@ -104,9 +107,13 @@ def marked_frame(packet: Packet, truth: Truth) -> Packet:
     number = len(origins) + 1
     sent = frame.timestamp if frame.send_time is None else frame.send_time
     origins[number] = Origin(frame.timestamp, sent)
-    start, rest = frame.jpeg[:_IMAGE_START], frame.jpeg[_IMAGE_START:]
+    return replace(frame, jpeg=marked_jpeg(frame.jpeg, number)).pack()
+
+
+def marked_jpeg(jpeg: bytes, number: int) -> bytes:
+    """A JPEG with a number in it."""
     mark = _SEGMENT.pack(_COMMENT, _SEGMENT.size - len(_COMMENT), _OURS, number)
-    return replace(frame, jpeg=start + mark + rest).pack()
+    return jpeg[:_IMAGE_START] + mark + jpeg[_IMAGE_START:]
 
 
 def frame_number(data: bytes) -> int | None:
@@ -115,7 +122,7 @@ def frame_number(data: bytes) -> int | None:
     if at < 0 or len(data) < at + _SEGMENT.size:
         return None
     number: int = _SEGMENT.unpack_from(data, at)[3]
-    return number
+    return int(FOREIGN) if number == FOREIGN_FRAME else number
 
 
 def note_frame(packet: Packet, faults: Faults, truth: Truth) -> None:
@@ -177,10 +184,19 @@ def marked_samples(packet: Packet, start: float, stream: StreamTruth) -> Packet:
 
 
 def sample_numbers(force: NDArray[np.float32]) -> list[float]:
-    """Slots of one datagram's samples, which follow each other; most of them decide."""
+    """Slots of one datagram's samples, which follow each other; most of them decide. What a second
+    sender sends has none.
+    """
+    if (force == FOREIGN).all():
+        return [FOREIGN] * len(force)
     firsts = force.astype(np.float64) - np.arange(len(force))
     first: float = Counter(firsts.tolist()).most_common(1)[0][0]
     return [first + row for row in range(len(force))]
+
+
+def foreign_force(count: int) -> NDArray[np.float32]:
+    """The forces of a second sender's samples."""
+    return np.full(count, FOREIGN, np.float32)
 
 
 def note_samples(packet: Packet, faults: Faults, stream: StreamTruth) -> None:

@@ -134,14 +134,15 @@ def _never_called(_: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """What runs: the proxies by stream, what they and the listener know, and the listener; and
-    where a stranger reaches the camera bridge.
+    """What runs: the proxies by stream, what they and the listener know, the listener, and the
+    launched nodes, which listen on ``ports``.
     """
 
     truth: Truth
     proxies: dict[str, Proxy]
     listener: Listener
-    camera_port: int  # of the bridge itself
+    launch: Launch
+    ports: dict[str, int]
 
 
 @contextmanager
@@ -183,11 +184,12 @@ def started(log: Path) -> Iterator[Rig]:
             "camera_port": ports["camera_port"],
             "robot_port": proxies["robot"].port,
             "sensor_port": ports["sensor_port"],
+            "respawn": "true",
         }
         launch = Launch(arguments, stack.enter_context(log.open("wb")))
         stack.callback(launch.stop)
         launch.wait_for_action()
-        yield Rig(truth, proxies, listener, ports["camera_port"])
+        yield Rig(truth, proxies, listener, launch, ports)
 
 
 def _route(port: int) -> Route:

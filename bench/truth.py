@@ -13,7 +13,8 @@ A chunk is *wrong* if it was published although
   over 0.1 s;
 - its mask has a 1 in a row whose sample was never handed on, or its counts are not the mask's;
 - one of its pictures was damaged;
-- one of its stamps is more than 5 ms off the true acquisition time.
+- one of its stamps is more than 5 ms off the true acquisition time;
+- one of its pictures, or any sample of its window's time, is a second sender's.
 
 Not counted is what none but the sender can know: about items whose times, number or name were
 damaged in a way that still parses, nothing; about pictures of a camera that is frozen but goes on
@@ -39,6 +40,7 @@ STREAMS = (*VIEWS, "robot", "sensor")
 MARGIN = 0.005  # of every comparison of times: what the clocks' offsets may be off [s]
 STEP_NOTICED = 2.0  # how long a stepped clock may take to be learnt again [s]
 UNREADABLE = -1  # number of an item whose number is damaged
+FOREIGN = -2.0  # number of what a second sender of the stream has sent
 
 # They stand here again: a truth that took them from what it judges would follow a wrong one.
 _IMAGE = AgeBudget(0.2, 1.0)  # when an update takes it
@@ -99,6 +101,17 @@ class StreamTruth:
         ]
         return min(found)[2] if found else None
 
+    def foreign_between(self, begin: float, end: float, before: float) -> int:
+        """How many of a second sender's items were published under a stamp from ``begin`` to
+        ``end``, before ``before`` [Unix s].
+        """
+        buckets = range(math.floor(begin * _BUCKETS), math.floor(end * _BUCKETS) + 1)
+        return sum(
+            number == FOREIGN and when <= before
+            for bucket in buckets
+            for _, number, when in self._published.get(bucket, ())
+        )
+
     def in_doubt(self, origin: Origin) -> bool:
         """Whether the item may have been stamped by a clock that had just been stepped."""
         return any(
@@ -153,6 +166,10 @@ class Truth:
                 f"{chunk.sensor_samples} samples and {chunk.sensor_missing} missing, by its mask "
                 f"{received} and {missing}"
             )
+        first, last = seconds(chunk.sensor_first_stamp), seconds(chunk.sensor_last_stamp)
+        foreign = self["sensor"].foreign_between(first, last, published)
+        if foreign:
+            yield f"{foreign} of a second sender's samples in the window's time"
         if newest.believable:
             yield from self._wrong_mask(mask, newest.number)
 
@@ -227,7 +244,9 @@ class _Item:
         if self._damaged:
             return
         origin = self._origin
-        if origin is None:
+        if self._number == FOREIGN:
+            yield f"{self._name} is a second sender's"
+        elif origin is None:
             yield f"{self._name} has a stamp of nothing that was sent"
         elif self._soft_counts and abs(self._stamp - origin.acquired) > MARGIN:
             error = self._stamp - origin.acquired

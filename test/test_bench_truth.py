@@ -10,7 +10,7 @@ import cv2
 import marks
 import numpy as np
 import pytest
-from truth import STREAMS, UNREADABLE, Origin, Truth
+from truth import FOREIGN, STREAMS, UNREADABLE, Origin, Truth
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.wire import (
@@ -157,6 +157,27 @@ def test_a_stamp_of_nothing_is_wrong() -> None:
     scene = Scene()
     scene.chunk.robot_state.force = 8.0
     assert scene.wrongs == ["robot state has a stamp of nothing that was sent"]
+
+
+def test_a_picture_of_a_second_sender_is_wrong() -> None:
+    scene = Scene()
+    view3 = scene.truth["View3"]
+    view3.note_published(scene.stamps["View3"], FOREIGN, T - 0.0005)  # the newer one counts
+    assert scene.wrongs == ["View3 is a second sender's"]
+    assert scene.degraded().wrongs == ["View3 is a second sender's"]
+
+
+@pytest.mark.parametrize(("back", "wrong"), [(0.05, True), (0.2, False), (-1.0, False)])
+def test_a_second_senders_sample_in_the_windows_time_is_wrong(back: float, wrong: bool) -> None:
+    scene = Scene()
+    scene.truth["sensor"].note_published(T - 0.02 - back, FOREIGN, T - 0.01)
+    expected = ["1 of a second sender's samples in the window's time"] if wrong else []
+    assert scene.wrongs == expected
+
+
+def test_what_a_second_sender_sends_is_known_as_such() -> None:
+    assert marks.frame_number(marks.marked_jpeg(JPEG, marks.FOREIGN_FRAME)) == FOREIGN
+    assert marks.sample_numbers(marks.foreign_force(3)) == [FOREIGN] * 3
 
 
 def test_what_is_published_later_explains_no_chunk() -> None:

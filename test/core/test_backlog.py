@@ -166,8 +166,15 @@ def test_a_backlog_is_recognised_and_over_when_packets_come_as_they_are_sent() -
     for rate in (5.0, 30.0, 100.0):
         seen = observed(Backlog(rate=rate, pace=3.0), HostClock())
         fresh = next(n for n, each in enumerate(seen) if each.arrival - each.sent < 0.05)
-        assert all(each.backlog for each in seen[10 : fresh - 1])
+        assert all(each.backlog for each in seen[40 : fresh - 1])
         assert not any(each.backlog for each in seen[fresh + 10 :])
+
+
+def test_a_moment_at_which_nothing_is_read_is_no_backlog() -> None:
+    clock = HostClock()
+    observed(Backlog(rate=100.0, seconds=0.0), clock)
+    seen = observed(Backlog(rate=100.0, seconds=0.15, pace=100.0), clock, later=AFTER + 0.15)
+    assert not any(each.backlog for each in seen)
 
 
 def test_a_sender_that_sends_several_packets_at_once_has_no_backlog_and_is_learnt() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from vla_inference_ros.core.troubles import LASTS, Troubles
+from vla_inference_ros.core.troubles import LASTS, Troubles, second_source
 
 
 class FakeClock:
@@ -51,3 +51,13 @@ def test_both_of_one_name_are_one_trouble() -> None:
     troubles.see("silent")
     troubles.keep("silent", True)
     assert troubles.current() == ["silent"]
+
+
+def test_troubles_that_name_ever_new_sources_do_not_pile_up() -> None:
+    clock = FakeClock()
+    troubles = Troubles(clock)
+    for number in range(1000):
+        clock.time += 0.4 * LASTS
+        troubles.see(second_source(f"10.0.0.{number}"))
+    assert len(troubles.current()) == 3
+    assert len(vars(troubles)["_until"]) <= 4

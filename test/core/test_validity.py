@@ -232,6 +232,34 @@ def test_without_a_required_robot_state_there_is_no_chunk() -> None:
     assert verdict(WITH_ROBOT, robot_age=None) == Verdict("no robot state yet", [], HORIZON)
 
 
+def test_while_the_robots_clock_is_learnt_there_is_no_robot_state() -> None:
+    why = "the robot's clock is still being learnt"
+    learning: dict[str, Any] = {"robot_age": None, "robot_clock_known": False}
+    assert verdict(**learning) == Verdict("", [why], HORIZON // 2)
+    assert verdict(WITH_ROBOT, **learning) == Verdict(why, [], HORIZON)
+
+
+@pytest.mark.parametrize(
+    ("span", "fits"), [(0.093, True), (0.104, True), (0.089, False), (0.2, False)]
+)
+def test_a_window_whose_span_is_not_that_of_its_samples_is_told_of(span: float, fits: bool) -> None:
+    found = verdict(sensor_span=span, sensor_nominal_span=64 / 650)
+    if fits:
+        assert found == FINE
+    else:
+        assert found.reasons == [
+            f"sensor window spans {span:.3f} s instead of 0.098 with 65 samples: do two sensors "
+            "send, or one at another rate?"
+        ]
+        assert found.valid_steps == HORIZON // 2
+
+
+def test_a_window_with_samples_in_each_others_place_is_told_of() -> None:
+    assert verdict(sensor_crowded=5) == FINE
+    (reason,) = verdict(sensor_crowded=6).reasons
+    assert reason.startswith("6 of 65 samples in the sensor window share another's place")
+
+
 # --- other reservations
 
 

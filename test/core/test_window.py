@@ -153,6 +153,30 @@ def test_a_sensor_that_stamps_in_bursts_has_no_gaps_but_lost_bursts(window: Sens
     assert counts(window) == (0, 0, 0)
 
 
+def test_a_full_window_spans_what_it_should(window: SensorWindow) -> None:
+    assert window.snapshot().nominal_span == 0.0
+    window.append(*samples(0, 40))
+    window.append(*samples(45, 40))
+    snapshot = window.snapshot()
+    assert snapshot.nominal_span == pytest.approx(64 / RATE)
+    assert snapshot.span == pytest.approx(64 / RATE, abs=1e-6)
+    assert snapshot.crowded == 0
+
+
+@pytest.mark.parametrize("behind", [0.02, 0.0505, 0.08])
+def test_two_sensors_give_a_window_that_is_too_short_or_crowded(
+    window: SensorWindow, behind: float
+) -> None:
+    for first in range(0, 300, 15):
+        times, force, ascan = samples(first, 15)
+        window.append(times - behind, force, ascan)
+        window.append(times, force, ascan)
+        snapshot = window.snapshot()
+        if first > 150:
+            assert snapshot.samples == LENGTH
+            assert snapshot.span < 0.93 * snapshot.nominal_span
+
+
 def test_a_run_of_stamps_that_is_a_little_late_makes_no_gap(window: SensorWindow) -> None:
     times, force, ascan = samples(0, LENGTH)
     times[30:40] += 0.7 / RATE

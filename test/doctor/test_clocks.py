@@ -24,7 +24,12 @@ def heard(
         (heard(0.0, steps=3), "calibrate", Status.PROBLEM, "it jumped 3 time(s)"),
         (heard(0.0, drift=400e-6), "calibrate", Status.WARNING, "drift +400 ppm: it is not steady"),
         (heard(0.0, uncertainty=0.05), "calibrate", Status.WARNING, "not steady"),
-        (heard(0.0, uncertainty=-1.0), "calibrate", Status.OK, "or so (30 of 50 packets)"),
+        (
+            heard(0.0, uncertainty=-1.0),
+            "calibrate",
+            Status.OK,
+            "or so (still being learnt, 30 packets)",
+        ),
         (Heard(4.0), "calibrate", Status.SKIPPED, "nothing was heard"),
     ],
 )

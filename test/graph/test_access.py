@@ -161,7 +161,9 @@ def test_messages_that_are_too_large_are_counted_and_good_ones_beside_them_come(
 ) -> None:
     port, limit = free_port(socket.SOCK_STREAM), 65536
     with (
-        running("camera_bridge", port=port, max_message_bytes=limit) as bridge,
+        running(
+            "camera_bridge", port=port, max_message_bytes=limit, clock_modes=["trust"]
+        ) as bridge,
         camera_on(port) as good,
         camera_on(port) as bad,
     ):

@@ -29,6 +29,7 @@ class Feed:
     stopped: set[str] = field(default_factory=set)
     update_id: int = 0
     learnt: bool = True
+    robot_learnt: bool = True
     _last_sample: float = field(default_factory=lambda: time.time() - 0.1)
     _last_update: float = 0.0
 
@@ -41,7 +42,7 @@ class Feed:
                 self.inputs.samples(slots, self._last_sample, learnt=self.learnt)
             self._last_sample += count / SENSOR_RATE
         if "robot" not in self.stopped:
-            self.inputs.robot(now, force=1.0)
+            self.inputs.robot(now, force=1.0, learnt=self.robot_learnt)
         if "features" not in self.stopped and now - self._last_update > 0.35:
             self.update_id += 1
             self._last_update = now
@@ -135,6 +136,19 @@ def test_a_sensor_clock_that_is_being_learnt_holds(listener: Listener) -> None:
         feed.learnt = True
         count = len(chunks)
         listener.spin_until(lambda: len(chunks) > count, repeat=feed)
+
+
+def test_no_chunk_names_a_robot_state_by_a_clock_that_is_being_learnt(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        feed.robot_learnt = False
+        listener.spin_until(lambda: "robot state is" in "; ".join(chunks[-1].reasons), repeat=feed)
+        last = chunks[-1].robot_state
+        listener.spin_for(0.2)
+        feed()
+        listener.spin_until(lambda: chunks[-1].robot_age > 0.3, repeat=feed)
+        assert chunks[-1].robot_state == last
+        feed.robot_learnt = True
+        listener.spin_until(lambda: chunks[-1].validity == ActionChunk.OK, repeat=feed)
 
 
 def test_what_holds_the_vlm_holds_the_expert_at_once(listener: Listener) -> None:

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from stream_log import Log
 
-from vla_inference_ros.core.clock import CALIBRATION_PACKETS, ClockReading
+from vla_inference_ros.core.clock import CALIBRATION_TIME, ClockReading
 from vla_inference_ros.core.rhythm import LATE_AFTER
-from vla_inference_ros.core.troubles import CLOCK_STEP, LATE, MISSING, REPEATED, SILENT
+from vla_inference_ros.core.troubles import (
+    BACKLOG,
+    CLOCK_LEARNING,
+    CLOCK_STEP,
+    LATE,
+    MISSING,
+    REPEATED,
+    SILENT,
+)
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
 from vla_inference_ros.nodes.stream import Stream
 
 SKEW = -1.5  # of the sender's clock [s]
 PERIOD = 0.02  # between two packets [s]
+LEARNING = round(CALIBRATION_TIME / PERIOD)  # packets that do not suffice to know a clock
 WAITING = 0.08  # from the newest item's acquisition to its sending [s]
 DELAY = 0.0002  # of the network [s]
 CLOSE = 0.002  # this host's clocks may be read a moment apart [s]
-
-
-@dataclass
-class Log:
-    """Stands in for a node and its logger."""
-
-    news: list[str] = field(default_factory=list)
-    alarms: list[str] = field(default_factory=list)
-
-    def get_name(self) -> str:
-        return "bridge"
-
-    def get_logger(self) -> Log:
-        return self
-
-    def info(self, message: str) -> None:
-        self.news.append(message)
-
-    def warning(self, message: str) -> None:
-        self.alarms.append(message)
 
 
 class Host:
@@ -106,14 +95,14 @@ class HaltingClocks:
 
 def test_a_skewed_senders_times_become_ours_at_once() -> None:
     host = Host()
-    for _ in range(2 * CALIBRATION_PACKETS):
+    for _ in range(2 * LEARNING):
         error, _ = host.send()
         assert error == pytest.approx(0.0, abs=CLOSE)
 
 
 def test_the_reading_is_returned_and_reported() -> None:
     host = Host()
-    _, clock = host.send(CALIBRATION_PACKETS + 10)
+    _, clock = host.send(LEARNING + 10)
     assert clock == host.stream.clock
     report = host.report()
     assert (report.clock_mode, report.clock_steps) == ("calibrate", 0)
@@ -131,28 +120,32 @@ def test_before_the_first_packet_the_clock_is_being_learnt() -> None:
 
 def test_a_clock_is_learnt_with_as_many_packets_as_that_takes() -> None:
     host = Host()
-    _, clock = host.send(CALIBRATION_PACKETS - 1)
+    _, clock = host.send(LEARNING)
     assert (clock.calibrated, host.report().clock_uncertainty) == (False, -1.0)
-    _, clock = host.send()
+    assert not host.stamps.known
+    assert host.report().troubles == [CLOCK_LEARNING]
+    _, clock = host.send(2)
     assert clock.calibrated
+    assert host.stamps.known
     assert host.report().clock_uncertainty >= 0.0
+    assert host.report().troubles == []
 
 
 def test_that_a_clock_has_been_learnt_is_news() -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS - 1)
+    host.send(LEARNING)
     assert (host.log.news, host.log.alarms) == ([], [])
-    host.send(CALIBRATION_PACKETS)
+    host.send(LEARNING)
     (told,) = host.log.news
     assert told.startswith("sensor: clock of the sensor's host: clock offset +1.5")
-    assert told.endswith(f"learnt from {CALIBRATION_PACKETS} packets")
+    assert re.search(f"learnt from {LEARNING + 1}|{LEARNING + 2} packets$", told)
     assert host.log.alarms == []
 
 
 @pytest.mark.parametrize("step", [20.0, -20.0])
 def test_a_step_of_a_clock_that_was_known_is_an_alarm(step: float) -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     host.skew += step
     error, clock = host.send(10)
     (told,) = host.log.alarms
@@ -169,15 +162,15 @@ def test_a_step_of_a_clock_that_was_known_is_an_alarm(step: float) -> None:
 def test_a_step_of_a_clock_is_a_trouble_and_its_packets_are_neither_late_nor_lost() -> None:
     for step in (20.0, -20.0):
         host = Host()
-        host.send(CALIBRATION_PACKETS + 10)
+        host.send(LEARNING + 10)
         host.skew += step
         host.send(10)
-        assert host.report().troubles == [CLOCK_STEP]
+        assert host.report().troubles == [CLOCK_LEARNING, CLOCK_STEP]
 
 
 def test_packets_out_of_rhythm_are_troubles_counted_and_told() -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     assert host.report().troubles == []
     host.late = 0.25
     host.send()
@@ -196,11 +189,11 @@ def test_packets_out_of_rhythm_are_troubles_counted_and_told() -> None:
 
 def test_of_two_cameras_of_a_view_each_has_its_own_clock() -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     other = SenderStamps(host.stream, "calibrate", "another host")
     host.skew += 20.0
     host.send(10)
-    assert host.report().troubles == [CLOCK_STEP]
+    assert host.report().troubles == [CLOCK_LEARNING, CLOCK_STEP]
     before = len(host.log.alarms)
     for number in range(200):
         now = time.time() + 100.0 + number * PERIOD
@@ -221,7 +214,7 @@ def test_a_trusted_clock_that_is_behind_makes_packets_late_and_says_why() -> Non
 def test_a_sender_without_send_times_may_have_waited_for_the_next_item() -> None:
     for late, troubles in ((0.9, []), (3.0, [LATE])):
         host = Host(sends_time=False)
-        host.send(CALIBRATION_PACKETS + 10)
+        host.send(LEARNING + 10)
         host.late = PERIOD + late * LATE_AFTER
         host.send()
         assert host.report().troubles == troubles
@@ -230,7 +223,7 @@ def test_a_sender_without_send_times_may_have_waited_for_the_next_item() -> None
 def test_a_slow_sender_whose_clock_is_set_back_is_not_silent() -> None:
     host = Host()
     host.period = 0.2
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     host.skew -= 2.0
     rhythm = host.stream.rhythm
     assert rhythm is not None
@@ -245,12 +238,13 @@ def test_where_the_way_here_cannot_be_timed_no_packet_is_late() -> None:
         host.skew = 0.0
         host.late = 5.0  # for good: the quickest that there are
         host.send(20)
-        assert host.report().troubles == []
+        assert LATE not in host.report().troubles
 
 
 def test_a_sender_that_stops_is_news_and_so_is_its_return(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS)
+    host.send(LEARNING + 10)
+    host.stream.report(0.0)  # that its clock was learnt has been told
     assert not host.stream.has_news()
     later = SimpleNamespace(monotonic=lambda: time.monotonic() + 60.0)
     monkeypatch.setattr("vla_inference_ros.nodes.stream.time", later)
@@ -266,7 +260,7 @@ def test_a_sender_that_stops_is_news_and_so_is_its_return(monkeypatch: pytest.Mo
 
 def test_a_step_is_told_even_right_after_a_damaged_packet() -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     host.skew += 20.0
     host.send()
     host.skew = SKEW
@@ -282,7 +276,7 @@ def test_a_thread_that_is_kept_waiting_between_two_clocks_sees_no_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     host = Host()
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     clocks = HaltingClocks()
     monkeypatch.setattr("vla_inference_ros.nodes.sender_stamps.time", clocks)
     error, _ = host.send(5)
@@ -311,7 +305,7 @@ def test_stamps_of_receipt_are_those_of_the_newest_item() -> None:
 
 def test_without_send_times_a_clock_that_is_not_ours_gives_lower_bounds() -> None:
     host = Host(sends_time=False)
-    host.send(CALIBRATION_PACKETS + 10)
+    host.send(LEARNING + 10)
     assert host.report().clock_lower_bound
     (told,) = host.log.news
     assert "ages are lower bounds" in told
@@ -321,3 +315,29 @@ def test_without_send_times_a_clock_that_is_not_ours_gives_lower_bounds() -> Non
 def test_a_mode_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="clock mode is 'guess', not one of"):
         Host("guess")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_backlog_is_told_and_its_packets_look_as_old_as_they_are(known: bool) -> None:
+    host = Host()
+    if known:
+        host.send(LEARNING + 10)
+    host.late = 20.0
+    for _ in range(100):  # twice as fast as they were sent
+        host.late -= PERIOD / 2
+        error, _ = host.send()
+        assert host.stamps.known == known
+        assert not known or error == pytest.approx(0.0, abs=CLOSE)
+    assert BACKLOG in host.report().troubles
+    assert any("have waited, at the sender or on the way" in alarm for alarm in host.log.alarms)
+
+
+def test_what_contradicts_the_clock_is_not_known() -> None:
+    host = Host()
+    host.send(LEARNING + 10)
+    host.skew += 5.0
+    host.send()
+    assert not host.stamps.known
+    host.skew -= 5.0
+    host.send()
+    assert host.stamps.known

@@ -59,6 +59,8 @@ def window(force: dict[int, float]) -> WindowSnapshot:
         gaps=1,
         first_time=NOW - 0.1 if force else 0.0,
         last_time=NOW - 0.007 if force else 0.0,
+        nominal_span=64 / 650,
+        crowded=0,
         reordered=0,
         duplicates=0,
         late=0,

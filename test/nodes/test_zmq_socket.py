@@ -26,7 +26,7 @@ from vla_inference_ros.core.curve import (
 from vla_inference_ros.core.priority import raise_priority, thread_names, threads
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
-from vla_inference_ros.nodes.zmq_socket import MOST_PARTS, ZmqReceiver
+from vla_inference_ros.nodes.zmq_socket import MOST_PARTS, Peer, ZmqReceiver
 
 TIMEOUT = 20.0  # s, until what should come at once has failed to
 LIMIT = 1000  # bytes
@@ -137,6 +137,30 @@ def test_messages_come_in_order_with_all_their_parts(node: Node, port: int) -> N
             push.send_multipart(parts)
         wait_until(lambda: len(received.messages) == len(sent))
         assert received.messages == sent
+
+
+def test_a_message_says_where_it_comes_from(node: Node, port: int) -> None:
+    stream = Stream(node, "stream")
+    receiver = ZmqReceiver(zmq.PULL, stream, LIMIT, "the remedy")
+    receiver.bind("127.0.0.1", port)
+    stopping = threading.Event()
+    with sending(zmq.PUSH) as first, sending(zmq.PUSH) as second, sending(zmq.PUSH) as far:
+        for push, address in ((first, "127.0.0.1"), (second, "127.0.0.1"), (far, "127.0.0.7")):
+            push.connect(f"tcp://{address}:0;127.0.0.1:{port}")
+        for push, text in ((first, b"first"), (second, b"second"), (far, b"far")) * 3:
+            push.send(text)
+        peers: dict[bytes, set[Peer]] = {b"first": set(), b"second": set(), b"far": set()}
+        for number, (text,) in enumerate(receiver.messages(stopping), start=1):
+            peers[text].add(receiver.peer)
+            if number == 9:
+                stopping.set()
+    receiver.close()
+    (one,), (two,), (three,) = peers.values()
+    assert (one.address, two.address, three.address) == ("127.0.0.1", "127.0.0.1", "127.0.0.7")
+    assert len({one.connection, two.connection, three.connection}) == 3
+    assert len({one.port, two.port}) == 2
+    assert str(three) == f"127.0.0.7:{three.port}"
+    assert min(one.port, two.port, three.port) > 0
 
 
 def test_a_subscriber_gets_its_topic(node: Node, port: int) -> None:

@@ -175,7 +175,7 @@ def graph(output_dir: Path, mode: str) -> Iterator[Graph]:
     with ExitStack() as stack:
         for name, parameters in (
             ("recorder", {"output_dir": str(output_dir)}),
-            ("camera_bridge", {"port": camera, "clock_modes": [mode]}),
+            ("camera_bridge", {"port": camera, "clock_modes": ["trust"]}),
             ("robot_bridge", {"host": "127.0.0.1", "port": robot, "clock_mode": mode}),
             ("sensor_bridge", {"port": sensor, "clock_mode": mode}),
         ):

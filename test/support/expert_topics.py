@@ -70,5 +70,8 @@ class Inputs:
     def samples(self, slots: np.ndarray, start: float, *, learnt: bool = True) -> None:
         self.listener.deliver(batch(slots, start, learnt=learnt), "/sensor/samples")
 
-    def robot(self, stamp: float, force: float) -> None:
-        self.listener.deliver(RobotState(header=header(stamp), force=force), "/robot/state")
+    def robot(self, stamp: float, force: float, *, learnt: bool = True) -> None:
+        state = RobotState(
+            header=header(stamp), force=force, clock_uncertainty=0.0 if learnt else -1.0
+        )
+        self.listener.deliver(state, "/robot/state")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from harness import Listener, NodeProcess, Parameter
@@ -22,15 +22,31 @@ from vla_inference_ros.msg import (
     VLFeatures,
 )
 
+_WITH_PORTS = ("camera_bridge", "robot_bridge", "sensor_bridge")
+
 
 class Graph:
-    """All senders and nodes, by name. ``ended`` are the processes that were killed."""
+    """All senders and nodes but those of ``without``, by name. ``ended`` are the processes that
+    were killed, ``ports`` those that the bridges listen on and the robot sends on. ``vlm`` are
+    more parameters of it.
+    """
 
-    def __init__(self) -> None:
-        self._parameters = _parameters()
+    def __init__(self, without: Collection[str] = (), **vlm: Parameter) -> None:
+        every = _parameters()
+        every["vlm"] |= vlm
+        self.ports = {name: int(str(every[name]["port"])) for name in _WITH_PORTS}
+        self._parameters = {name: of for name, of in every.items() if name not in without}
         self.running: dict[str, NodeProcess] = {}
         self.ended: list[NodeProcess] = []
         self.start(self._parameters)
+
+    def __enter__(self) -> Graph:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clean_up()
+        for node in self.running.values():
+            print(f"--- {node.name}", *node.lines[-40:], sep="\n")  # shown when a test fails
 
     def start(self, names: Iterable[str]) -> None:
         """Start processes, as they were started before."""

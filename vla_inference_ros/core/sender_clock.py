@@ -37,8 +37,10 @@ _MAX_REORDERING = 0.1
 # network can feign, and back, as packets also seem that others have overtaken.
 _AGREEMENT = 0.05
 _SUSPECTS_AHEAD, _SUSPECTS_BACK = 3, 5
-# So many packets in a row that come faster than their own times allow tell of a backlog.
-_RUSHED_BELOW, _BACKLOG = 3, 5
+# So many packets in a row that come faster than their own times allow prove a line above them
+# wrong; so many, which make up so much lateness [s], are worth to be told as a backlog.
+_RUSHED_BELOW = 3
+_BACKLOG, _BACKLOG_TIME = 5, 0.2
 # A pause longer than this is a silence [s], after which the line may be off by more: at first,
 # and per second of it.
 _SILENCE = 2.0
@@ -107,7 +109,7 @@ class SenderClock:
     @property
     def backlog(self) -> bool:
         """Whether packets come faster than their own times allow: they have waited somewhere."""
-        return self._rush.packets >= _BACKLOG
+        return self._rush.packets >= _BACKLOG and self._rush.made_up >= _BACKLOG_TIME
 
     @property
     def _rushed(self) -> bool:

@@ -55,10 +55,13 @@ class Settling:
 
 
 class Rush:
-    """How many packets in a row, up to now, have come faster than their own times allow."""
+    """How many packets in a row, up to now, have come faster than their own times allow, and how
+    much of their lateness they have ``made_up`` by that [s].
+    """
 
     def __init__(self) -> None:
         self.packets = 0
+        self.made_up = 0.0
         self._sent: float | None = None
         self._steady = 0.0
 
@@ -70,6 +73,9 @@ class Rush:
         self._sent, self._steady = sent, steady_time
         if before is None:
             return
-        interval = sent - before
-        rushed = 0 < interval <= _LONGEST_INTERVAL and steady_time - since < _RUSHED * interval
-        self.packets = self.packets + 1 if rushed else 0
+        interval, passed = sent - before, steady_time - since
+        if 0 < interval <= _LONGEST_INTERVAL and passed < _RUSHED * interval:
+            self.packets += 1
+            self.made_up += interval - passed
+        else:
+            self.packets, self.made_up = 0, 0.0

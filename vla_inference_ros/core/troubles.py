@@ -17,12 +17,19 @@ OVERTAKEN = "packets overtake each other"
 REPEATED = "packets are repeated"
 CLOCK_STEP = "the clock stepped"
 DAMAGED = "damaged picture"
+CLOCK_LEARNING = "the clock is being learnt"
+BACKLOG = "a backlog comes in"
 UNCHANGED = "pictures stay the same"
 REPEATED_PICTURES = "old pictures come again"
 BLANK = "pictures show nothing"
 TWIN = "pictures are another view's"
 REPEATED_SCANS = "A-scans repeat"
 OVERDUE = "does not come to an end"
+
+
+def second_source(name: str) -> str:
+    """Of a stream that is another source's, who sends too."""
+    return f"{name} sends as well, and is refused"
 
 
 class Troubles:
@@ -35,7 +42,10 @@ class Troubles:
 
     def see(self, what: str) -> None:
         """It happened now: it is told for ``LASTS`` seconds."""
-        self._until[what] = self._clock() + LASTS
+        now = self._clock()
+        if what not in self._until:  # those that name a source are ever new ones
+            self._until = {each: until for each, until in self._until.items() if now < until}
+        self._until[what] = now + LASTS
 
     def keep(self, what: str, on: bool) -> None:
         """It is so, or is no longer so, until this is called again."""

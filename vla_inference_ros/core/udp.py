@@ -21,13 +21,14 @@ _ANCILLARY_SIZE = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_DROP_CO
 class Datagram:
     """``receive_time`` is the kernel's [Unix s]; ``dropped`` counts datagrams lost before it.
 
-    ``source`` is the IPv4 address that it says it comes from.
+    ``source`` is the IPv4 address, and ``port`` the UDP port, that it says it comes from.
     """
 
     data: bytes
     receive_time: float
     dropped: int
     source: str
+    port: int
 
 
 class UdpReceiver:
@@ -72,7 +73,9 @@ class UdpReceiver:
     def receive(self) -> Datagram | None:
         """The next datagram; None if none came in time."""
         try:
-            data, ancillary, _, (source, _) = self._socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
+            data, ancillary, _, (source, port) = self._socket.recvmsg(
+                _MAX_DATAGRAM, _ANCILLARY_SIZE
+            )
         except TimeoutError:
             return None
         receive_time, dropped = time.time(), 0
@@ -85,7 +88,7 @@ class UdpReceiver:
             elif kind == _SO_RXQ_OVFL and len(value) == _DROP_COUNT.size:
                 total = _DROP_COUNT.unpack(value)[0]
                 dropped, self._dropped = (total - self._dropped) % 2**32, total
-        return Datagram(data, receive_time, dropped, source)
+        return Datagram(data, receive_time, dropped, source, port)
 
     def close(self) -> None:
         """Release the port."""

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 CONSEQUENCES = ("hold", "degrade", "warn")  # of an input whose content is dead
+# How far the span of a window may be from what its samples make, and how many of them may share the
+# place of another: a sensor's rate and the evenness of its stamps. Two sensors exceed both.
+_SPAN_TOLERANCE, _MOST_CROWDED = 0.07, 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,11 @@ class Inputs:
     """What a chunk would be computed from.
 
     Ages [s]; None where there is no such input yet. ``samples`` of ``window`` are in the sensor
-    window; ``sensor_clock_known`` tells whether its stamps can be believed, and ``sensor_dead`` why
-    its content cannot, if so. ``upstream`` are the
+    window; ``sensor_clock_known`` tells whether its stamps can be believed, ``robot_clock_known``
+    whether those of the robot's present states can, and ``sensor_dead`` why the window's content
+    cannot, if so. The window spans ``sensor_span`` [s], and should by its samples span
+    ``sensor_nominal_span``; ``sensor_crowded`` of its samples share the place of another.
+    ``upstream`` are the
     features' own reservations, ``upstream_hold`` why the VLM gives no features now.
     """
 
@@ -79,6 +85,10 @@ class Inputs:
     window: int
     robot_age: float | None
     sensor_dead: str = ""
+    robot_clock_known: bool = True
+    sensor_span: float = 0.0
+    sensor_nominal_span: float = 0.0
+    sensor_crowded: int = 0
     upstream: Sequence[str] = ()
     upstream_hold: str = ""
 
@@ -129,7 +139,7 @@ def judge(inputs: Inputs, budgets: Budgets, horizon: int, step: float) -> Verdic
             reasons.append(complaint)
             steps = min(steps, budget.steps_left(age, step)) if required else steps
     if inputs.robot_age is None and not budgets.robot_required:
-        reasons.append("no robot state yet")
+        reasons.append(_no_robot_state(inputs))
     if inputs.reuse_index > inputs.reuse_limit:
         reasons.append(
             f"VLM late: features used {inputs.reuse_index} times, planned {inputs.reuse_limit}"
@@ -138,6 +148,7 @@ def judge(inputs: Inputs, budgets: Budgets, horizon: int, step: float) -> Verdic
         reasons.append(f"sensor window not full: {inputs.samples}/{inputs.window} samples")
     if inputs.sensor_dead and budgets.dead_sensor == "degrade":
         reasons.append(inputs.sensor_dead)
+    reasons += _unfit_window(inputs)
     if reasons:
         steps = max(1, min(steps, horizon // 2))
     return Verdict("; ".join(holds), reasons, steps)
@@ -160,5 +171,27 @@ def _missing(inputs: Inputs, budgets: Budgets) -> list[str]:
     if inputs.sensor_dead and budgets.dead_sensor == "hold":
         holds.append(inputs.sensor_dead)
     if inputs.robot_age is None and budgets.robot_required:
-        holds.append("no robot state yet")
+        holds.append(_no_robot_state(inputs))
     return holds
+
+
+def _no_robot_state(inputs: Inputs) -> str:
+    if inputs.robot_clock_known:
+        return "no robot state yet"
+    return "the robot's clock is still being learnt"
+
+
+def _unfit_window(inputs: Inputs) -> list[str]:
+    """What is odd about when the window's samples were taken."""
+    span, nominal = inputs.sensor_span, inputs.sensor_nominal_span
+    if abs(span - nominal) > _SPAN_TOLERANCE * nominal:
+        return [
+            f"sensor window spans {span:.3f} s instead of {nominal:.3f} with {inputs.samples} "
+            "samples: do two sensors send, or one at another rate?"
+        ]
+    if inputs.sensor_crowded > _MOST_CROWDED * inputs.samples:
+        return [
+            f"{inputs.sensor_crowded} of {inputs.samples} samples in the sensor window share "
+            "another's place: do two sensors send, or are their times uneven?"
+        ]
+    return []

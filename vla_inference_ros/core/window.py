@@ -17,6 +17,7 @@ _HISTORY = 2  # windows of samples that are kept, to recognise duplicates of old
 _ROOM = 4  # histories that the buffer holds, so that samples are seldom moved
 _SAME_TIME = 1e-6  # sender times closer than this are one [s]: a Unix time resolves 0.24 us
 _SET_BACK = 1.0  # a batch that is older than the newest sample by more starts the window over [s]
+_CROWDED = 0.5  # samples closer than this are two in the place of one [of the nominal time apart]
 _CORRECTION = 0.1  # no smaller change of a clock offset is a clock that was set: NTP slews it [s]
 
 
@@ -28,7 +29,9 @@ class WindowSnapshot:
     rest the A-scan. ``mask`` (length,) bool: the rows that are samples really received. ``samples``
     counts them, ``missing`` the other rows, ``gaps`` the runs of missing rows between samples.
     ``first_time`` and ``last_time`` are acquisition times [Unix s] of the oldest and the newest
-    sample in the window, 0 in an empty one. Counts since the start: ``reordered`` samples came
+    sample in the window, 0 in an empty one; ``nominal_span`` [s] is how far apart these two should
+    be, by the rows between them, and ``crowded`` counts neighbours of which each is less than half
+    of the nominal time after the other. Counts since the start: ``reordered`` samples came
     after newer ones and were put before them, ``duplicates`` were dropped, and so were ``late``
     ones, which are older than all that the window may still use.
     """
@@ -40,6 +43,8 @@ class WindowSnapshot:
     gaps: int
     first_time: float
     last_time: float
+    nominal_span: float
+    crowded: int
     reordered: int
     duplicates: int
     late: int
@@ -119,6 +124,7 @@ class SensorWindow:
         newest = slice(self._end - samples, self._end)
         times, rows = self._times[newest], self._rows[newest]
         gaps = int(np.count_nonzero(np.diff(places) > 1))
+        crowded = int(np.count_nonzero(np.diff(times) * self._rate < _CROWDED))
         mask = np.zeros(self.length, np.bool_)
         mask[places] = True
         values = np.zeros((self.length, rows.shape[1]), np.float32)
@@ -135,6 +141,8 @@ class SensorWindow:
             gaps=gaps,
             first_time=float(times[0]) if samples else 0.0,
             last_time=float(times[-1]) if samples else 0.0,
+            nominal_span=float(places[-1] - places[0]) / self._rate if samples else 0.0,
+            crowded=crowded,
             reordered=self._reordered,
             duplicates=self._duplicates,
             late=self._late,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vla_inference_ros.core.clock import CALIBRATION_PACKETS
 from vla_inference_ros.doctor.heard import Heard
 from vla_inference_ros.doctor.result import Result, Status, ok, problem, skipped, warning
 
@@ -28,7 +27,7 @@ def clock(name: str, heard: Heard, mode: str, age_limit: float) -> Result:
     if reading.drift:
         told += f", drift {reading.drift * 1e6:+.0f} ppm"
     if not reading.calibrated:
-        told += f" or so ({heard.packets} of {CALIBRATION_PACKETS} packets)"
+        told += f" or so (still being learnt, {heard.packets} packets)"
     if mode == "receive":
         return ok(check, f"not asked: stamps are times of receipt (measured: {told})", **values)
     if reading.steps:

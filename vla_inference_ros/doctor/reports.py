@@ -93,7 +93,7 @@ def _clock(first: StreamReport, last: StreamReport) -> ClockReading:
         drift=last.clock_drift,
         uncertainty=last.clock_uncertainty,
         calibrated=last.clock_uncertainty >= 0,
-        steps=last.clock_steps - first.clock_steps,
+        steps=max(0, last.clock_steps - first.clock_steps),  # another sender's begin at 0
         lower_bound=last.clock_lower_bound,
     )
 

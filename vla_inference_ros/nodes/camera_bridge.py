@@ -1,4 +1,9 @@
-"""Camera bridge: ZMQ frames in, compressed images out, undecoded, one topic a view."""
+"""Camera bridge: ZMQ frames in, compressed images out, undecoded, one topic a view.
+
+The socket's thread takes frames in as fast as they come and stamps them; another publishes them. If
+that one lags, the oldest frames of a view go, and never another view's. A picture has no field for
+how sure its stamp is, so it waits until its sender's clock is known.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +17,28 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vla_inference_ros.convert import compressed_image, frame_info, image
-from vla_inference_ros.core.bounded import BoundedTable
-from vla_inference_ros.core.clock import CLOCK_MODES
+from vla_inference_ros.core.clock import CLOCK_MODES, ClockReading
+from vla_inference_ros.core.newest import NewestItems
+from vla_inference_ros.core.one_source import Source
 from vla_inference_ros.core.pictures import decode
 from vla_inference_ros.core.troubles import DAMAGED
 from vla_inference_ros.core.views import ViewMap
-from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame, WireError
+from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame
 from vla_inference_ros.msg import FrameInfo
 from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
+from vla_inference_ros.nodes.one_sender import OneSender
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
-from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
+from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY
+from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.unstamped_frames import UnstampedFrames
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
-_MOST_CAMERAS = 64  # camera names whose clocks are followed
-_FORGOTTEN_AFTER = 5.0  # a silent camera's clock, when another camera needs its place [s]
+_MOST_WAITING = 100  # frames of a view; more than three seconds at the full rate
+_LOOK_PERIOD = 0.1  # how often the publishing thread looks whether it should stop [s]
 DEFAULT_VIEW_MAP = [
     "View1=left+41182735",
     "View2=left+49429257",
@@ -74,6 +83,20 @@ class CameraBridgeConfig(ThreadConfig):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Stamped:
+    """A frame on its way to its topic; ``offset`` [s] is to be added to its times, and ``waited``
+    says whether it had to until that was known.
+    """
+
+    view: str
+    frame: CameraFrame
+    received: float
+    offset: float
+    clock: ClockReading
+    waited: bool
+
+
 class CameraBridge(VlaNode[CameraBridgeConfig]):
     """Publishes ``/camera/viewN/image_raw/compressed``, ``image_raw`` if asked to, and
     ``/camera/frame_info`` for recorders.
@@ -90,9 +113,14 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         self._note_wire = self._camera.timer("wire to topic", LONG_WAY)
         self._views = {view: self.add_stream(view) for view in self._map.views}
         self._debug = {view: DebugRecords(self, PACKET_PERIOD) for view in self._map.views}
-        self._clock_modes = _clock_modes(self.config.clock_modes, self._map.views)
-        # Of each camera's host, by the camera's name.
-        self._clocks = BoundedTable[str, SenderStamps](_MOST_CAMERAS, _FORGOTTEN_AFTER)
+        modes = _clock_modes(self.config.clock_modes, self._map.views)
+        self._senders = {
+            view: OneSender(stream, modes[view]) for view, stream in self._views.items()
+        }
+        self._unstamped = {
+            view: UnstampedFrames(stream, _MOST_WAITING) for view, stream in self._views.items()
+        }
+        self._waiting: NewestItems[_Stamped] = NewestItems(_MOST_WAITING)
         self._compressed = {
             view: self.create_publisher(CompressedImage, f"{_topic(view)}/compressed", qos.IMAGES)
             for view in self._map.views
@@ -112,6 +140,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             "raise max_message_bytes if a camera really sends so much",
         )
         self._socket.bind(self.config.bind_address, self.config.port, keys)
+        self.add_worker("camera pictures", self._publish_waiting)
         self.add_worker("camera socket", self._receive)
         self.get_logger().info(f"waiting for cameras on port {self.config.port}")
 
@@ -124,57 +153,83 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         for parts in self._socket.messages(stopping):
             received = time.time()
             try:
-                self._publish(CameraFrame.unpack(parts, self.config.max_pixels), received)
+                self._take(CameraFrame.unpack(parts, self.config.max_pixels), received)
             except Exception as error:  # of this message; the next ones are read
                 view = self._map.view_of(getattr(error, "camera", ""))
                 (self._views[view] if view else self._camera).refuse(error)
-            self.look()
 
-    def _publish(self, frame: CameraFrame, received: float) -> None:
+    def _take(self, frame: CameraFrame, received: float) -> None:
         view = self._map.view_of(frame.camera)
         if view is None:
             self._camera.ignore(f"camera {frame.camera[:60]!r} is no view and not used")
             return
-        offset, clock = self._clock_of(frame.camera, view).observe(
-            frame.timestamp, frame.send_time, received
+        stream, peer = self._views[view], self._socket.peer
+        camera = f"camera {frame.camera[:60]!r}"
+        stamps = self._senders[view].stamps_of(
+            Source(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}")
         )
+        if stamps is None:
+            return
+        offset, clock = stamps.observe(frame.timestamp, frame.send_time, received)
+        if not clock.calibrated:
+            if self._unstamped[view].add(stamps, frame, received):
+                self._tell_of_backlog(stream)
+            return
+        ready = self._unstamped[view].take(stamps, offset)
+        if stamps.known:
+            ready.append((frame, received))
+        else:
+            stream.held_back += 1
+        for each, when in ready:
+            if self._waiting.put(
+                view, _Stamped(view, each, when, offset, clock, each is not frame)
+            ):
+                self._tell_of_backlog(stream)
+
+    def _tell_of_backlog(self, stream: Stream) -> None:
+        stream.problem(
+            "backlog",
+            f"more than {_MOST_WAITING} frames wait to be published: the oldest is dropped. After "
+            "a pause a sender's queue comes at once; else this machine is too slow",
+        )
+
+    def _publish_waiting(self, stopping: threading.Event) -> None:
+        """Publishing thread."""
+        while not stopping.is_set():
+            stamped = self._waiting.take(_LOOK_PERIOD)
+            if stamped is not None:
+                try:
+                    self._publish(stamped)
+                except Exception as error:  # of this frame; the next ones are published
+                    self._views[stamped.view].refuse(error)
+            self.look()
+
+    def _publish(self, stamped: _Stamped) -> None:
+        view, frame, offset = stamped.view, stamped.frame, stamped.offset
         message = compressed_image(frame, offset, view.lower())
         if self._info.get_subscription_count():  # for recorders: it tells no one else anything
             info = frame_info(frame, offset, message.header)
-            info.clock_uncertainty = clock.uncertainty
+            info.clock_uncertainty = stamped.clock.uncertainty
             self._info.publish(info)
         self._compressed[view].publish(message)
         self._views[view].accept(frame.timestamp + offset)
-        handling = time.time() - received
-        self._note_wire(handling)
+        handling = time.time() - stamped.received
+        if not stamped.waited:
+            self._note_wire(handling)
         self._debug[view].say(
             lambda: packet_line(
                 view,
                 f"a frame of {len(frame.jpeg)} bytes from camera {frame.camera[:60]!r}",
                 newest_time=frame.timestamp,
                 send_time=frame.send_time,
-                receive_time=received,
+                receive_time=stamped.received,
                 offset=offset,
-                clock=clock,
+                clock=stamped.clock,
                 handling=handling,
             )
         )
         if view in self._raw:
             self._publish_raw(view, frame, message.header)
-
-    def _clock_of(self, camera: str, view: str) -> SenderStamps:
-        now = time.monotonic()
-        if not self._clocks.has_place(camera, now):
-            raise WireError(
-                "too many cameras",
-                f"camera {camera[:60]!r} is one more than {_MOST_CAMERAS} names: "
-                "does a sender change its name with every frame?",
-            )
-        clock = self._clocks.get(camera) or SenderStamps(
-            self._views[view], self._clock_modes[view], f"camera {camera[:60]!r}"
-        )
-        self._clocks.put(camera, clock, now)
-        return clock
 
     def _publish_raw(self, view: str, frame: CameraFrame, stamp: Header) -> None:
         try:

@@ -74,6 +74,7 @@ def report_line(report: StreamReport) -> str:
         f"{report.accepted} accepted",
         f"{report.rejected} rejected",
         f"{report.ignored} ignored",
+        *([f"{report.held_back} held back"] if report.held_back else []),
         f"{report.lost} lost",
         f"{report.overtaken} overtaken",
         f"{report.repeated} repeated",

@@ -126,6 +126,8 @@ def _values(report: StreamReport, age: float) -> dict[str, str]:
         values |= _clock(report)
         for what in ("lost", "overtaken", "repeated"):
             values[f"{what} packets"] = str(getattr(report, what))
+    if report.held_back:
+        values[f"held back, clock not known [{unit}]"] = str(report.held_back)
     if report.hold:
         values["held back because"] = report.hold
     if report.capacity:

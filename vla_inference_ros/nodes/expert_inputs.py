@@ -56,6 +56,7 @@ class ExpertInputs:
         self._stage, self._sensor = stage, sensor
         self._sensor_life = SensorLife()
         self._sensor_clock_known = False
+        self._robot_clock_known = True
         self._vlm_hold = ""
         self._views_ready: dict[str, bool] = {}  # as the VLM reports its views
         self._reuse = ReuseCounter()
@@ -74,7 +75,7 @@ class ExpertInputs:
         self._take("sensor batch", self._sensor_inbox, self._add_samples)
         keep_features = partial(self._keep_features, feature_size=feature_size)
         self._take("features", self._features_inbox, keep_features)
-        self.robot_state = self._robot_inbox.newest() or self.robot_state
+        self._keep_robot_state(self._robot_inbox.newest())
         for report in self._reports_inbox.take():
             self._note(report)
 
@@ -86,6 +87,7 @@ class ExpertInputs:
         self._sensor_life = SensorLife()
         self._sensor.troubles.keep(REPEATED_SCANS, False)
         self._sensor_clock_known = False
+        self._robot_clock_known = True
         self._vlm_hold = ""
         self._reuse = ReuseCounter()
 
@@ -102,6 +104,10 @@ class ExpertInputs:
             samples=window.samples,
             window=SENSOR_WINDOW,
             robot_age=now - robot_stamp if robot_stamp else None,
+            robot_clock_known=self._robot_clock_known,
+            sensor_span=window.span,
+            sensor_nominal_span=window.nominal_span,
+            sensor_crowded=window.crowded,
             upstream=[] if features is None else features.message.reasons,
             upstream_hold=self._vlm_hold,
         )
@@ -136,6 +142,14 @@ class ExpertInputs:
                 "says what follows",
             )
         self._sensor_clock_known = message.clock_uncertainty >= 0
+
+    def _keep_robot_state(self, message: RobotState | None) -> None:
+        """Of the state before, the age is known at least."""
+        if message is None:
+            return
+        self._robot_clock_known = message.clock_uncertainty >= 0
+        if self._robot_clock_known:
+            self.robot_state = message
 
     def _keep_features(self, message: VLFeatures, feature_size: int) -> None:
         values = np.frombuffer(message.data, np.float32)

@@ -9,7 +9,15 @@ import time
 
 from vla_inference_ros.core.clock import ClockReading, HostClock
 from vla_inference_ros.core.rhythm import Rhythm
-from vla_inference_ros.core.troubles import CLOCK_STEP, LATE, MISSING, OVERTAKEN, REPEATED
+from vla_inference_ros.core.troubles import (
+    BACKLOG,
+    CLOCK_LEARNING,
+    CLOCK_STEP,
+    LATE,
+    MISSING,
+    OVERTAKEN,
+    REPEATED,
+)
 from vla_inference_ros.nodes.stream import Stream
 
 CLOCK_MODE = (
@@ -30,6 +38,13 @@ class SenderStamps:
         self._host = host
         self._rhythm = stream.rhythm = stream.rhythm or Rhythm()
         self._reading = stream.clock = self._clock.read()
+
+    @property
+    def known(self) -> bool:
+        """Whether the last packet's times can be told in this host's clock: that is neither being
+        learnt, nor do they contradict it.
+        """
+        return self._reading.calibrated and not self._clock.suspecting
 
     def observe(
         self, newest_time: float, send_time: float | None, receive_time: float
@@ -54,6 +69,13 @@ class SenderStamps:
                 self._stream.warn("clock step" if stepped else "clock", message)
             else:
                 self._stream.inform("clock learnt", message)
+        self._stream.troubles.keep(CLOCK_LEARNING, not clock.calibrated)
+        if self._clock.backlog:
+            self._stream.trouble(
+                BACKLOG,
+                "packets come faster than their own times allow: they have waited, at the sender "
+                "or on the way, and are as old as their times say",
+            )
         if stepped:
             self._stream.troubles.see(CLOCK_STEP)
             self._rhythm.forget()

@@ -10,13 +10,15 @@ from typing import Any
 from vla_inference_ros.convert import sensor_batch
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.clock import CLOCK_MODES
+from vla_inference_ros.core.one_source import Source
 from vla_inference_ros.core.udp import Datagram, UdpReceiver
 from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram
 from vla_inference_ros.msg import SensorBatch
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
+from vla_inference_ros.nodes.one_sender import OneSender
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
-from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
+from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY
 from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
@@ -54,7 +56,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         except ValueError as error:
             raise ParameterError(f"parameter 'allowed_sources': {error}") from error
         self._sensor = self.add_stream("sensor")
-        self._stamps = SenderStamps(self._sensor, config.clock_mode, "the sensor's host")
+        self._sender = OneSender(self._sensor, config.clock_mode, "the sensor's host")
         self._note_wire = self._sensor.timer("wire to topic", LONG_WAY)
         self._debug = DebugRecords(self, PACKET_PERIOD)
         self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
@@ -108,10 +110,13 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
 
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)
-        newest = float(samples.times[-1])
-        offset, clock = self._stamps.observe(
-            newest, float(samples.send_times[-1]), datagram.receive_time
+        stamps = self._sender.stamps_of(
+            Source(datagram.source, datagram.port, f"{datagram.source}:{datagram.port}")
         )
+        if stamps is None:
+            return
+        newest = float(samples.times[-1])
+        offset, clock = stamps.observe(newest, float(samples.send_times[-1]), datagram.receive_time)
         batch = sensor_batch(samples, offset, self.config.frame_id)
         batch.clock_uncertainty = clock.uncertainty
         self._batches.publish(batch)

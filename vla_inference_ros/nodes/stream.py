@@ -37,6 +37,7 @@ class Stream:
         self.capacity = 0
         self.hold = ""  # why a stage holds its results back
         self.ready = False
+        self.held_back = 0  # items that came before their sender's clock was known
         self._timers: dict[str, SlidingStatistics] = {}
         self._logger = node.get_logger()
         self._node_name = node.get_name()
@@ -164,6 +165,7 @@ class Stream:
             capacity=self.capacity,
             hold="; ".join(filter(None, (self.overdue, self.hold))),
             ready=self.ready,
+            held_back=self.held_back,
             troubles=self._told,
             problem_kinds=list(reading.problems),
             problem_counts=array("Q", reading.problems.values()),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -30,15 +32,30 @@ _ATTEMPTS = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_
 _EVENTS = _REFUSALS | _ATTEMPTS | zmq.EVENT_DISCONNECTED
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a connection; ``port`` is 0 where it is not known any more."""
+
+    address: str
+    port: int
+    connection: int
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}" if self.port else self.address
+
+
 class ZmqReceiver:
     """A socket that is bound or connected once, and then used by one thread until ``close``.
 
     A message with a part over ``max_bytes`` is counted in ``stream`` and dropped. Over twice that
-    it is not even taken in: libzmq ends the connection, and ours to make is made again.
+    it is not even taken in: libzmq ends the connection, and ours to make is made again. ``peer`` is
+    who has sent the message that was taken last.
     """
 
     def __init__(self, kind: int, stream: Stream, max_bytes: int, remedy: str) -> None:
         """``remedy`` is what a warning of too large a message tells a person to do."""
+        self.peer = Peer("", 0, -1)
+        self._peers: dict[tuple[str, int], Peer] = {}
         self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
         self._endpoint = ""  # that we connect to
         self._encrypted = False
@@ -106,9 +123,11 @@ class ZmqReceiver:
     def _receive(self) -> list[bytes] | None:
         """The next message; None if none came in time, or one that is too large."""
         try:
-            parts = [self._socket.recv()]
+            first = self._socket.recv(copy=False)
         except zmq.Again:
             return None
+        self.peer = self._peer_of(first)
+        parts = [first.bytes]
         largest = len(parts[0])
         while self._socket.get(zmq.RCVMORE):
             part = self._socket.recv()
@@ -123,6 +142,17 @@ class ZmqReceiver:
             f"{self._remedy}",
         )
         return None
+
+    def _peer_of(self, message: zmq.Frame) -> Peer:
+        try:
+            address, connection = str(message.get("Peer-Address")), int(message.get(zmq.SRCFD))
+        except zmq.ZMQError:  # a transport that has no such thing
+            return Peer("", 0, -1)
+        found = self._peers.get((address, connection))
+        if found is None:
+            found = Peer(address, _port_of(connection), connection)
+            self._peers[address, connection] = found
+        return found
 
     def _follow_connections(self, now: float) -> None:
         while self._monitor.poll(0):
@@ -154,9 +184,19 @@ class ZmqReceiver:
                     "a connection has ended: by the other side, or over a message of more than "
                     f"{2 * self._max_bytes} bytes",
                 )
+            self._peers.clear()  # the next connection may get the number of one that has ended
             if self._endpoint:
                 self._lost = now
         self._refused = event in _REFUSALS
+
+
+def _port_of(connection: int) -> int:
+    """The port at the other end of a connection's socket; 0 if that has been closed meanwhile."""
+    try:
+        with socket.fromfd(connection, socket.AF_INET, socket.SOCK_STREAM) as copy:
+            return int(copy.getpeername()[1])
+    except OSError:
+        return 0
 
 
 def _await_threads(others: set[int]) -> None:

@@ -27,7 +27,6 @@ from vla_inference_ros.sim.formats import (
 )
 
 _LOOK_PERIOD = 0.1  # how often a proxy looks whether it should stop [s]
-_FRAMES_QUEUED = 20  # of all cameras; a bridge that is slower gets fresh frames, not a backlog
 _UDP_BUFFER = 4 << 20  # bytes that the kernel may hold for us; it gives less if it is limited
 _MAX_DATAGRAM = 65536
 
@@ -150,16 +149,21 @@ class _ZmqProxy(Proxy):
 
 
 class CameraProxy(_ZmqProxy):
-    """Cameras push to it; it pushes to the bridge. Frames that the bridge does not take drop."""
+    """Cameras push to it; it pushes to the bridge. What the bridge does not take drops: beyond
+    ``frames_queued`` of all cameras, and all while there is no bridge, unless it ``keeps`` them.
+    """
+
+    frames_queued = 20  # a bridge that is slower gets fresh frames, not a backlog
+    keeps = False
 
     def __init__(self, route: Route) -> None:
         """``route.host`` is the bridge's; raises OSError."""
         super().__init__(CameraFormat(), route.seed)
         with ExitStack() as stack:
             self._open(stack, zmq.PULL, zmq.PUSH)
-            self._from.set(zmq.RCVHWM, _FRAMES_QUEUED)
-            self._to.set(zmq.SNDHWM, _FRAMES_QUEUED)
-            self._to.set(zmq.IMMEDIATE, 1)  # before a bridge is there, drop instead of queue
+            self._from.set(zmq.RCVHWM, self.frames_queued)
+            self._to.set(zmq.SNDHWM, self.frames_queued)
+            self._to.set(zmq.IMMEDIATE, int(not self.keeps))
             self._listen(self._from, route)
             self._connect(self._to, route)
             self._resources = stack.pop_all()

@@ -1,0 +1,76 @@
+"""A stream takes one sender's packets; its clock is the sender's host's."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from stream_log import Log
+
+from vla_inference_ros.core.one_source import SILENCE, Source
+from vla_inference_ros.core.troubles import second_source
+from vla_inference_ros.nodes.one_sender import SECOND_SOURCE, OneSender
+from vla_inference_ros.nodes.stream import Stream
+
+FIRST = Source("10.0.0.1", 4001, "10.0.0.1:4001")
+RESTARTED = Source("10.0.0.1", 4002, "10.0.0.1:4002")
+OTHER = Source("10.0.0.2", 4001, "10.0.0.2:4001")
+
+
+class Bench:
+    """A stream with its sender, and a clock that the test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log = Log()
+        node: Any = self.log
+        self.stream = Stream(node, "sensor")
+        self.sender = OneSender(self.stream, "calibrate", "the sensor's host")
+        self._start, self._passed = time.monotonic(), 0.0
+        clock = SimpleNamespace(monotonic=lambda: self._start + self._passed)
+        monkeypatch.setattr("vla_inference_ros.nodes.one_sender.time", clock)
+
+    def wait(self, seconds: float) -> None:
+        self._passed += seconds
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(monkeypatch)
+
+
+def test_another_sender_is_refused_counted_and_named(bench: Bench) -> None:
+    clock = bench.sender.stamps_of(FIRST)
+    assert clock is not None
+    for _ in range(10):
+        assert bench.sender.stamps_of(OTHER) is None
+        assert bench.sender.stamps_of(FIRST) is clock
+    report = bench.stream.report(0.0)
+    assert dict(zip(report.problem_kinds, report.problem_counts, strict=True)) == {
+        SECOND_SOURCE: 10
+    }
+    assert report.troubles == [second_source("10.0.0.2:4001")]
+    (alarm,) = bench.log.alarms
+    assert "10.0.0.2:4001 sends as well as 10.0.0.1:4001, whose stream this is" in alarm
+
+
+def test_another_host_takes_over_with_a_clock_of_its_own(bench: Bench) -> None:
+    clock = bench.sender.stamps_of(FIRST)
+    bench.wait(1.1 * SILENCE)
+    assert bench.sender.stamps_of(OTHER) is None
+    bench.wait(0.2)
+    other = bench.sender.stamps_of(OTHER)
+    assert other is not None
+    assert other is not clock
+    (alarm,) = bench.log.alarms
+    assert "10.0.0.2:4001 sends now, 10.0.0.1:4001 has been silent for 1 s" in alarm
+    assert bench.stream.report(0.0).troubles == []
+
+
+def test_a_restarted_sender_keeps_its_hosts_clock(bench: Bench) -> None:
+    clock = bench.sender.stamps_of(FIRST)
+    bench.wait(0.5 * SILENCE)
+    assert bench.sender.stamps_of(RESTARTED) is None
+    bench.wait(0.6 * SILENCE)
+    assert bench.sender.stamps_of(RESTARTED) is clock
