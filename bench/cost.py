@@ -137,6 +137,7 @@ _MATMULS = (  # rows, in, out
     (5280, 1280, 3840),  # a vision block's qkv of five views
     (1350, 2048, 11008),  # half of a text layer's way into its feed-forward
     (4096, 4096, 4096),
+    (8192, 8192, 8192),  # what a large GPU needs to be busy
 )
 _CALL_LIMIT = 2.0  # for one product; larger ones are left out where they would take longer [s]
 _BUFFER_BYTES = 512 * 2**20  # far more than any cache
@@ -144,26 +145,35 @@ _ROUND = 0.02  # calls are timed together until they take this long [s]
 _BUDGET = 0.5  # for the repetitions of one measurement [s]
 
 
-def measured_matmul_rate(dtype: torch.dtype, device: torch.device | str) -> float:
-    """The best of several linear layers [FLOP/s], with torch's threads and settings as they are."""
+def measured_matmul_rate(
+    dtype: torch.dtype, device: torch.device | str, patience: float = 1.0
+) -> float:
+    """The best of several linear layers [FLOP/s], with torch's threads and settings as they are.
+
+    With a ``patience`` of less than 1 large layers are left out where they take long, and the
+    others are repeated less.
+    """
     best = 0.0
     for rows, inputs, outputs in _MATMULS:
         flops = 2 * rows * inputs * outputs
-        if best and flops / best > _CALL_LIMIT:
+        if best and flops / best > _CALL_LIMIT * patience:
             continue
         x = torch.randn(rows, inputs, device=device, dtype=dtype)
         weight = torch.randn(outputs, inputs, device=device, dtype=dtype)
-        best = max(best, flops / _best_seconds(_linear_of(x, weight), x.device))
+        best = max(best, flops / best_seconds(_linear_of(x, weight), x.device, patience))
     return best
 
 
-def measured_bandwidth(device: torch.device | str) -> float:
-    """How fast memory is read [bytes/s]: the better of a sum and a matrix-vector product."""
+def measured_bandwidth(device: torch.device | str, patience: float = 1.0) -> float:
+    """How fast memory is read [bytes/s]: the better of a sum and a matrix-vector product.
+
+    With a ``patience`` of less than 1 they are repeated less.
+    """
     matrix = torch.ones(_BUFFER_BYTES // 4 // 4096, 4096, device=device)
     vector = torch.ones(1, 4096, device=device)
     seconds = min(
-        _best_seconds(matrix.sum, matrix.device),
-        _best_seconds(_linear_of(vector, matrix), matrix.device),
+        best_seconds(matrix.sum, matrix.device, patience),
+        best_seconds(_linear_of(vector, matrix), matrix.device, patience),
     )
     return _BUFFER_BYTES / seconds
 
@@ -173,11 +183,11 @@ def _linear_of(x: Tensor, weight: Tensor) -> Callable[[], Tensor]:
 
 
 @torch.inference_mode()
-def _best_seconds(function: Callable[[], object], device: torch.device) -> float:
+def best_seconds(function: Callable[[], object], device: torch.device, patience: float) -> float:
     """The shortest time of a call, without the first."""
     function()
     _wait_for(device)
-    calls, best, end = 1, float("inf"), time.perf_counter() + _BUDGET
+    calls, best, end = 1, float("inf"), time.perf_counter() + _BUDGET * patience
     while time.perf_counter() < end:
         began = time.perf_counter()
         for _ in range(calls):

@@ -11,25 +11,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
-import skimage.data
 import torch
 from cost import FULL, MERGE, PATCH, SMALL, VOCABULARY, WINDOW, Widths, full_attention_blocks
 from numpy.typing import NDArray
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from vla_inference_ros.model.heads import ActionExpert, SensorEncoder
 from vla_inference_ros.model.interface import ActionSteps, View
 from vla_inference_ros.model.qwen.patches import PATCH_SIZE, PATCHES_PER_VIEW, write_patches
 from vla_inference_ros.model.tiny import byte_tokenizer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SEED = 0
 PHOTOGRAPHS = (  # those that scikit-image's wheel contains, in colour
@@ -51,6 +51,8 @@ def photographs(count: int) -> list[bytes]:
     """``count`` different photographs as a camera sends them: JPEGs of 1280x720, quality 72."""
     if not 0 <= count <= len(PHOTOGRAPHS):
         raise ValueError(f"{count} photographs: there are {len(PHOTOGRAPHS)}")
+    import skimage.data  # here, as Pillow below: the expert step needs neither
+
     jpegs = []
     for name in PHOTOGRAPHS[:count]:
         bgr = cv2.cvtColor(getattr(skimage.data, name)(), cv2.COLOR_RGB2BGR)
@@ -61,8 +63,17 @@ def photographs(count: int) -> list[bytes]:
 
 def reference_processor() -> Any:
     """Transformers' image processor as the receiver sets it."""
+    try:
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+            Qwen2VLImageProcessorPil as Processor,
+        )
+    except ModuleNotFoundError:  # its place and name in transformers 5.0
+        from transformers.models.qwen2_vl.image_processing_qwen2_vl import (
+            Qwen2VLImageProcessor as Processor,
+        )
+
     pixels = _SIZE[0] * _SIZE[1]
-    return Qwen2VLImageProcessorPil(min_pixels=pixels, max_pixels=pixels)
+    return Processor(min_pixels=pixels, max_pixels=pixels)
 
 
 def reference_pixels(jpegs: Sequence[bytes], processor: Any) -> tuple[Tensor, Tensor]:
@@ -97,14 +108,16 @@ def our_pixels(views: Sequence[View]) -> Tensor:
     return in_time.reshape(-1, 6 * PATCH * PATCH)
 
 
-def _fetch(path: Path) -> Image.Image:
+def _fetch(path: Path) -> Image:
     """A picture with sides of whole tokens, which is 644x364 for 640x360.
 
     These are qwen_vl_utils' limits for a picture with none of its own. With 640*360 pixels as both
     limits here too, this step would give 616x336, and the processor, which then finds too few
     pixels, 672x364: 312 tokens a view in place of the 264 that checkpoints are trained with.
     """
-    with Image.open(path) as file:
+    import PIL.Image
+
+    with PIL.Image.open(path) as file:
         image = file.convert("RGB")
     width, height = (round(side / _FACTOR) * _FACTOR for side in image.size)
     return image.resize((width, height))

@@ -56,12 +56,13 @@ def expert_steps(
     runs: int = RUNS,
     least_ratio: float | None = 1.25,
     plain_bfloat16: bool = False,
+    patience: float = 1.0,
 ) -> list[Row]:
     """An expert step from features and a sensor window to a chunk, features new every fourth.
 
     A precision that the device has not is left out. ``least_ratio`` is the limit of how many times
     faster than the plain modules ours are in float32. ``plain_bfloat16`` also times the plain
-    modules in bfloat16.
+    modules in bfloat16. ``patience`` is for the measured bandwidth.
     """
     encoder, expert = heads
     features, windows = random_inputs(heads, runs)
@@ -83,7 +84,7 @@ def expert_steps(
         return step
 
     taken = by_turns({name: path(name) for name in steps}, runs, _WARM_UP)
-    bandwidth = cost.measured_bandwidth(device)
+    bandwidth = cost.measured_bandwidth(device, patience)
     floor = cost.fused_expert_bytes(encoder, expert) / bandwidth
     rows = [
         *(times_row(name, seconds) for name, seconds in taken.items()),

@@ -44,14 +44,15 @@ class Updates:
     def reference(self, photographs: list[bytes]) -> Feature:
         """The plain script's update."""
         pixels, grid = reference.reference_pixels(photographs, self._processor)
-        return self._forward(pixels, grid)
+        return self.forward(pixels, grid)
 
     def same_pixels(self, photographs: list[bytes]) -> Feature:
         """The plain script's model with our pixels."""
         grid = torch.tensor([[1, *cost.GRID]] * len(photographs))
-        return self._forward(reference.our_pixels(as_views(photographs)), grid)
+        return self.forward(reference.our_pixels(as_views(photographs)), grid)
 
-    def _forward(self, pixels: torch.Tensor, grid: torch.Tensor) -> Feature:
+    def forward(self, pixels: torch.Tensor, grid: torch.Tensor) -> Feature:
+        """The plain script's model alone, with pictures that are ready."""
         ids = reference.reference_input_ids(self._tokenizer, DEFAULT_INSTRUCTION, grid)
         feature: Feature = (
             reference.reference_feature(self._model, ids, pixels, grid).float().cpu().numpy()
