@@ -200,7 +200,8 @@ def build_qwen(
     for parent in (model.model.visual, model.model.language_model):
         name = "rotary_pos_emb" if parent is model.model.visual else "rotary_emb"
         rotary = getattr(parent, name)
-        setattr(parent, name, type(rotary)(rotary.config).to(device))
+        made_of = rotary.config if hasattr(rotary, "config") else rotary.dim  # in transformers 5.0
+        setattr(parent, name, type(rotary)(made_of).to(device))
     return model.eval()
 
 
