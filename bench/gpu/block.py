@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+
 from gpu.schedule import Outcome
 
 _PACKAGES = ("transformers", "triton", "numpy", "opencv-python-headless", "scikit-image")

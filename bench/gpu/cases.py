@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 import reference
 import torch
-from gpu.guard import LEFT_OUT, guarded
-from gpu.precision import no_float8
-from gpu.settings import Settings
 from report import Row
 from update import as_views
 
+from gpu.guard import LEFT_OUT, guarded
+from gpu.precision import no_float8
+from gpu.settings import Settings
 from vla_inference_ros.model.capture import Captured
 from vla_inference_ros.model.device import describe, free_memory
 from vla_inference_ros.model.heads import FUSIONS

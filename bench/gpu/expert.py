@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpu.settings import Settings
 from report import Row
 from step import expert_steps
+
+from gpu.settings import Settings
 
 
 def rows(settings: Settings) -> Iterator[Row]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from gpu.guard import reason
 
+from gpu.guard import reason
 from vla_inference_ros.model.interface import ModelError
 from vla_inference_ros.model.linear import check_precision, pack_linear
 

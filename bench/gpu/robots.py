@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from report import Row
+from update import Feature
+
 from gpu.guard import guarded
 from gpu.settings import Settings
 from gpu.updating import UpdateBench
 from gpu.variants import BatchedFeatures
-from report import Row
-from update import Feature
 
 _COSINE = 0.999  # of a robot's feature in a batch to what it has alone, at least
 

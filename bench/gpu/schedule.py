@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from gpu.parts import Ended, Part, run_parts
 from report import Row, show
+
+from gpu.parts import Ended, Part, run_parts
 
 _ENDING = 5.0  # the longest that a process takes to end [s]
 _UNFINISHED = Ended("CUT SHORT", "the whole run was ended")

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 import numpy as np
-from gpu.guard import guarded
-from gpu.settings import Settings
-from gpu.updating import UpdateBench
 from report import Row
 from step import REUSE, random_inputs
 
+from gpu.guard import guarded
+from gpu.settings import Settings
+from gpu.updating import UpdateBench
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.model.policy import HeadsPolicy
 

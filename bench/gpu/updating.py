@@ -11,11 +11,11 @@ import cost
 import numpy as np
 import reference
 import torch
-from gpu.settings import Settings
 from report import Row
 from timing import PeakMemory, by_turns, median, times_row
 from update import TARGET_CAPABILITY, Feature, Updates, as_views, turned
 
+from gpu.settings import Settings
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, VIEWS, View
 from vla_inference_ros.model.qwen.features import QwenFeatures
 

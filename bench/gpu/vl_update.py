@@ -7,15 +7,15 @@ from contextlib import nullcontext
 
 import cost
 import reference
+from report import Row
+from timing import by_turns, median, times_row
+from update import Feature
+
 from gpu.guard import guarded
 from gpu.profiled import longest_kernels
 from gpu.settings import Settings
 from gpu.updating import UpdateBench
 from gpu.variants import BatchedFeatures, compiled
-from report import Row
-from timing import by_turns, median, times_row
-from update import Feature
-
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION
 from vla_inference_ros.model.qwen.features import QwenFeatures
 

@@ -113,7 +113,7 @@ class _Rotation:
 
 
 class _Block:
-    """A layer of the vision encoder; attention is within a view's groups of ``(count, patches)``."""
+    """A layer of the vision encoder; attention stays within the groups of a view's patches."""
 
     def __init__(
         self,
