@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.nodes.fault_injector import FaultInjectorConfig
 from vla_inference_ros.sim.faults import Faults
+from vla_inference_ros.sim.spoilt import CONTENTS
 
 T = 1_700_000_000.25
 HOST = "127.0.0.1"
@@ -247,6 +248,11 @@ def test_a_value_that_cannot_be_used_is_refused_with_the_reason(
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_of_every_stream_is_a_parameter(stream: str, fault: str) -> None:
     value: Any = not getattr(Faults(), fault) if "frozen" in fault else 0.5
+    if fault == "content":
+        if stream not in CONTENTS:  # the robot may stand still
+            assert not hasattr(FaultInjectorConfig(), f"{stream}_content")
+            return
+        value = list(CONTENTS[stream])[-1]
     config = dataclasses.replace(FaultInjectorConfig(), **{f"{stream}_{fault}": value})
     assert config.faults(stream) == dataclasses.replace(Faults(), **{fault: value})
     for other in {"camera", "robot", "sensor"} - {stream}:
