@@ -46,6 +46,15 @@ def odd_names(message: Any) -> None:
     message.action_names = ["same"] * message.action_dim
 
 
+def empty_rows(message: Any) -> None:
+    message.horizon, message.action_dim = 2**32 - 1, 0
+    del message.actions[:], message.delta[:]
+
+
+def huge_joint(message: Any) -> None:
+    message.joint_position[0] = 1e300
+
+
 def few_actions(message: Any) -> None:
     del message.actions[3:]
 
@@ -61,6 +70,8 @@ ODD: dict[str, tuple[str, Any, str]] = {
     "a batch with a NaN force": ("/sensor/samples", nan_sample, "1 of /sensor/samples, not finite"),
     "an info with a NaN offset": ("/camera/frame_info", nan_offset, "1 of pictures, not finite: "),
     "an empty picture": (IMAGE, empty_picture, "1 of pictures, bad JPEG: "),
+    "a joint beyond float32": ("/robot/state", huge_joint, "1 of /robot/state, not finite: "),
+    "millions of empty rows": ("/vla/actions", empty_rows, "1 of /vla/actions, does not fit: "),
     "too few actions": ("/vla/actions", few_actions, "1 of /vla/actions, does not fit: "),
 }
 

@@ -25,6 +25,7 @@ _FLUSH_PERIOD = 0.5  # of what a killed recorder loses, with the time to write i
 _RETRY_PERIOD = 0.5  # between two attempts to write what the disk did not take [s]
 _LEAST_RESERVE = 16.0  # that pictures and data leave for results, whatever is asked for [MB]
 NO_FOLDER = "no folder to save to"
+_INCOMPLETE = {"lost, disk", "lost, no folder"}  # problems of results that had come
 _MB = 1e6
 
 
@@ -184,8 +185,9 @@ class SavingNode(VlaNode[Config]):
             self.get_logger().error(
                 f"{folder} was not finished, and what still waited is lost: run vla-recover on it"
             )
-        results = [kind for kind, rank in self._ranks.items() if rank is RESULTS]
-        if not self._ended or any(self.kinds[kind].tally.read().rejected for kind in results):
+        results = [self.kinds[kind] for kind, rank in self._ranks.items() if rank is RESULTS]
+        kinds = {kind for stream in results for kind in stream.tally.read().problems}
+        if not self._ended or kinds & _INCOMPLETE:
             self.exit_status = 1  # what must not get lost is incomplete
 
     def _read(self, stopping: threading.Event) -> None:
@@ -254,7 +256,8 @@ class SavingNode(VlaNode[Config]):
                 "vla-recover finishes it"
             )
         for kind, count in self._kept.lost.items():
-            self.kinds[kind].problem("lost, disk", "was not on the disk yet", count)
+            what = f"{count} were not on the disk of {self._kept.folder} yet"
+            self.kinds[kind].problem("lost, disk", what, count)
         self._ended = True
 
     def _is_dealt_with(self, item: Item, stopping: threading.Event) -> bool:

@@ -121,6 +121,8 @@ def _check_finite(what: str, *values: float) -> None:
 
 def _rows(values: Sequence[float], shape: tuple[int, int]) -> list[list[float]]:
     array: NDArray[np.float32] = np.asarray(values, np.float32).reshape(shape)
+    if not array.size and shape[0]:  # any number of empty rows fits no values
+        raise ValueError(f"a chunk of shape {shape} has no actions")
     rows: list[list[float]] = array.tolist()
     return rows
 
@@ -134,4 +136,5 @@ def _pose(state: RobotState) -> tuple[float, ...]:
 
 def _numbers(values: NDArray[np.float64]) -> tuple[float, ...]:
     """As the wire has them, in single precision."""
-    return tuple(values.astype(np.float32).tolist())
+    with np.errstate(over="ignore"):  # it is infinite then, which is looked for
+        return tuple(values.astype(np.float32).tolist())
