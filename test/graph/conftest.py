@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 import rclpy
@@ -11,12 +12,18 @@ from live_page import Page, live_page
 from live_view import BROWSER
 from shared_memory import remove_leftovers
 
+from vla_inference_ros.nodes.middleware import set_up_middleware
+
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
     remove_leftovers(int(os.environ["ROS_DOMAIN_ID"]))  # modules run one after the other
-    rclpy.init()
-    listener = Listener()
+    # With Fast DDS's defaults a node that dies or stands for a second can silence what this process
+    # publishes. What it takes is not for the nodes that it starts: they choose for themselves.
+    with patch.dict(os.environ):
+        set_up_middleware()
+        rclpy.init()
+        listener = Listener()
     yield listener
     listener.close()
     rclpy.shutdown()

@@ -190,7 +190,7 @@ class Listener:
         return next(future.result() for future in futures if future.done())
 
     def wait_until_delivered(self) -> None:
-        """Wait until all is there; takes up to the middleware's heartbeat period of 3 s."""
+        """Wait until all is there; takes up to the middleware's heartbeat period of 0.1 s."""
         for publisher in self._publishers.values():
             assert publisher.wait_for_all_acked(Duration(seconds=TIMEOUT))
 
