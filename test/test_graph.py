@@ -55,6 +55,7 @@ DEFAULTS = {
     "foxglove": "false",
     "plotjuggler": "false",
     "verbosity": "normal",
+    "message_bytes": "",
     "respawn": "false",
     "params_file": "",
 }
@@ -217,6 +218,13 @@ def test_the_verbosity_is_that_of_every_node_that_runs(file: str, tmp_path: Path
     assert {node.name for node in nodes} == set(graph.ALL_NODES) - others
 
 
+def test_the_size_of_messages_is_told_to_all_processes(tmp_path: Path) -> None:
+    assert build({"message_bytes": "1400"}).environment == {"VLA_MESSAGE_BYTES": "1400"}
+    assert build({}).environment == {}
+    given = {"bag": str(tmp_path), "message_bytes": "65500"}
+    assert graph.build_replay(given).environment == {"VLA_MESSAGE_BYTES": "65500"}
+
+
 def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.touch()
@@ -242,6 +250,9 @@ def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:
         ("respawn", "2"),
         ("save_data", "ja"),
         ("record", "bag"),
+        ("message_bytes", "999"),
+        ("message_bytes", "65501"),
+        ("message_bytes", "large"),
         ("verbosity", "loud"),
         ("verbosity", ""),
     ],

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from launching import TIMEOUT, Launch
 
-from vla_inference_ros import core, graph, launch_arguments, launcher, watching
+from vla_inference_ros import core, graph, launch_arguments, launcher, nodes, watching
 from vla_inference_ros.core import console, memory, printable
+from vla_inference_ros.nodes import dds_profile
 
 Pretend = Callable[..., Launch]
 
@@ -25,12 +26,14 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
     """Launches shell scripts, given by node; the other nodes do nothing."""
     package = tmp_path / "lib" / "python" / graph.PACKAGE
     executables, share = tmp_path / "lib" / graph.PACKAGE, tmp_path / "share" / graph.PACKAGE
-    for folder in (package / "core", executables, share / "config"):
+    for folder in (package / "core", package / "nodes", executables, share / "config"):
         folder.mkdir(parents=True)
     for module in (graph, launch_arguments, launcher, watching):
         shutil.copy(str(module.__file__), package)
     for module in (core, console, memory, printable):
         shutil.copy(str(module.__file__), package / "core")
+    for module in (nodes, dds_profile):
+        shutil.copy(str(module.__file__), package / "nodes")
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
     launches = []
@@ -65,6 +68,14 @@ def test_a_node_that_does_not_stop_is_killed_in_time(pretend: Pretend) -> None:
         "[vla-launch] vlm-1 did not stop in 5.0 s: killed",
         "[vla-launch] vlm-1 ended badly: signal SIGKILL",
     ]
+
+
+def test_nodes_are_told_the_size_of_messages(pretend: Pretend) -> None:
+    launch = pretend(
+        arguments=["message_bytes:=1400"], vlm='echo "of $VLA_MESSAGE_BYTES"; exec sleep 60'
+    )
+    launch.wait_for("of 1400")
+    assert launch.end(signal.SIGINT) == 0
 
 
 def test_a_node_that_fails_to_stop_cleanly_fails_the_launch(pretend: Pretend) -> None:

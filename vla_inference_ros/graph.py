@@ -50,6 +50,7 @@ class Graph:
     params_file: Path
     respawn: bool
     tools: tuple[str, ...] = ()  # guests, by argument: see watching.py
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the nodes, beside our own
 
 
 # Those that take longest to start come first.
@@ -62,6 +63,7 @@ ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *VIEWERS, *SIM_NODES, F
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
+MESSAGE_BYTES = "VLA_MESSAGE_BYTES"  # the variable that tells nodes what message_bytes is
 _LONGEST_DELAY = 30.0  # of a guest that dies again and again [s]
 RECOVERED_AFTER = 60.0  # without a death, the next is the first again [s]
 
@@ -179,7 +181,9 @@ def _graph(
         for name in names
     )
     tools = tuple(name for name in TOOLS if values[name])
-    return Graph(nodes=nodes, params_file=params_file, respawn=respawn, tools=tools)
+    size = values["message_bytes"]
+    environment = {MESSAGE_BYTES: str(size)} if size else {}
+    return Graph(nodes, params_file, respawn, tools, environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vla_inference_ros.core.console import VERBOSITIES
+from vla_inference_ros.nodes.dds_profile import message_bytes
 
 Value = bool | int | float | str
 
@@ -54,6 +55,10 @@ def _verbosity(text: str) -> str:
     if text not in VERBOSITIES:
         raise ValueError(f"not one of {', '.join(VERBOSITIES)}")
     return text
+
+
+def _message_bytes(text: str) -> int:
+    return message_bytes(text) if text else 0  # as the profile has it
 
 
 EVERY_NODE = "*"  # as an argument's target: all nodes that run
@@ -214,6 +219,12 @@ ARGUMENTS = (
         _verbosity,
         ((EVERY_NODE, "verbosity"),),
     ),
+    Argument(
+        "message_bytes",
+        "",
+        "largest message on a network, 4000 by default; 1400, which IP never cuts, on a bad one",
+        _message_bytes,
+    ),
     Argument("respawn", "false", "restart a node that dies instead of stopping all", _boolean),
     Argument("params_file", "", "parameters of all nodes; empty for the package's async.yaml"),
 )
@@ -221,7 +232,7 @@ ARGUMENTS = (
 _REPLAYED = (
     *("checkpoint", "fusion_strategy", "model", "device", "dtype", "instruction", "vl_reuse"),
     *("action_rate", "save_data", "record", "output_dir", "duration", "params_file"),
-    *("web", "web_port", "web_host", *TOOLS, "action_space", "verbosity"),
+    *("web", "web_port", "web_host", *TOOLS, "action_space", "verbosity", "message_bytes"),
 )
 REPLAY_ARGUMENTS = (
     Argument(

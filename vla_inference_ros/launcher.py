@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -129,7 +129,8 @@ class Launcher:
                 self._to_start.append(_Due(instant, "started", guest))
 
     def _start(self, due: _Due) -> None:
-        child = _Child(due.program, _spawn(due.program.command), due.deaths)
+        process = _spawn(due.program.command, self.graph.environment)
+        child = _Child(due.program, process, due.deaths)
         self._running.append(child)
         self._selector.register(child.output, selectors.EVENT_READ, child)
         self._say(f"{due.verb} {child.name}, process {child.process.pid}")
@@ -263,7 +264,7 @@ def _yaml(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)  # YAML does not know JSON's surrogate pairs
 
 
-def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl+C reaches the launcher alone, which tells the children once.
     return subprocess.Popen(
         command,
@@ -272,7 +273,7 @@ def _spawn(command: list[str]) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
         preexec_fn=_die_with_parent,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
     )
 
 

@@ -20,6 +20,7 @@ from launch.actions import (
     ExecuteProcess,
     LogInfo,
     OpaqueFunction,
+    SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
@@ -47,6 +48,7 @@ def description(name: str) -> LaunchDescription:
     def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
         built = file.graph(given)
         return [
+            *(SetEnvironmentVariable(name, value) for name, value in built.environment.items()),
             *(action for node in built.nodes for action in _actions(node, built)),
             *(action for name in built.tools for action in _guests(name)),
         ]

@@ -1,17 +1,21 @@
 import fcntl
+import re
 from pathlib import Path
 
 import pytest
 
 from vla_inference_ros.doctor.network import (
     SAFE_LEFTOVERS,
+    ReassemblyFacts,
     SharedMemoryFacts,
     discovery,
     gather_buffer,
     gather_loopback,
     gather_multicast,
+    gather_reassembly,
     gather_shared_memory,
     loopback,
+    reassembly,
     receive_buffer,
     shared_memory,
 )
@@ -110,6 +114,7 @@ def test_leftovers_are_those_that_nobody_locks(tmp_path: Path) -> None:
     [
         (SharedMemoryFacts(1e9, SAFE_LEFTOVERS + 1, 5_000_000), "fastdds shm clean"),
         (SharedMemoryFacts(10e6), "--shm-size"),
+        (SharedMemoryFacts(64e6, total=64e6), "--shm-size"),
         (SharedMemoryFacts(-1.0), "tmpfs"),
     ],
 )
@@ -119,3 +124,38 @@ def test_shared_memory_that_is_full_or_littered_is_a_warning(
     result = shared_memory(facts)
     assert result.status is Status.WARNING
     assert word in result.remedy
+
+
+LINUX = ReassemblyFacts(4 << 20, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "environment", "status", "word"),
+    [
+        (LINUX, {}, Status.OK, "messages of 4000 bytes, cut into 3: .* room for 3.1 MB/s"),
+        (LINUX, {"VLA_MESSAGE_BYTES": "1400"}, Status.OK, "which IP does not cut"),
+        (LINUX, {"VLA_MESSAGE_BYTES": "65500"}, Status.WARNING, "nothing large comes any more"),
+        (LINUX, {"VLA_MESSAGE_BYTES": "7"}, Status.PROBLEM, "not from 1000 to 65500 bytes"),
+        (ReassemblyFacts(256 << 10, 30.0), {}, Status.WARNING, "room for 0.2 MB/s"),
+        (ReassemblyFacts(-1), {}, Status.SKIPPED, "does not show"),
+        (LINUX, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, Status.SKIPPED, "LOCALHOST"),
+    ],
+)
+def test_reassembly(
+    facts: ReassemblyFacts, environment: dict[str, str], status: Status, word: str
+) -> None:
+    result = reassembly(facts, environment)
+    assert (result.check, result.status) == ("reassembly", status)
+    assert re.search(word, result.finding)
+    if status is Status.WARNING:
+        assert "message_bytes:=1400" in result.remedy
+        assert "ipfrag_time=3" in result.remedy
+
+
+def test_the_kernels_limits_on_reassembly(tmp_path: Path) -> None:
+    assert gather_reassembly(tmp_path).room < 0
+    folder = tmp_path / "sys" / "net" / "ipv4"
+    folder.mkdir(parents=True)
+    (folder / "ipfrag_high_thresh").write_text("4194304\n")
+    (folder / "ipfrag_time").write_text("30\n")
+    assert gather_reassembly(tmp_path) == LINUX

@@ -13,6 +13,7 @@ from rclpy.context import Context
 from std_msgs.msg import Empty
 
 from vla_inference_ros.graph import share
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.middleware import PROFILES, fast_dds_version, set_up_middleware
 
 TOPIC = "/test_middleware"
@@ -40,12 +41,33 @@ for _ in range({ROUNDS}):
 
 
 VARIABLES = [variable for variable, _ in PROFILES.values()]
+UNSET = (*VARIABLES, "VLA_MESSAGE_BYTES", "FASTDDS_BUILTIN_TRANSPORTS")
+SETTINGS = (*UNSET, "ROS_AUTOMATIC_DISCOVERY_RANGE")
+# What a process has once it takes part: its segment of shared memory, and whether it hears others
+# by multicast. Ends by a signal, and leaves what it has.
+LOOK = """
+import os, pathlib, re
+import rclpy
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
+from vla_inference_ros.nodes.middleware import set_up_middleware
+
+before = set(os.listdir("/dev/shm"))
+print("said", set_up_middleware(LARGE_SEGMENT))
+rclpy.init()
+node = rclpy.create_node("looker")
+print("multicast", "0100FFEF" in pathlib.Path("/proc/net/igmp").read_text())
+for name in set(os.listdir("/dev/shm")) - before:
+    if re.fullmatch("fast(dds|rtps)_[0-9a-f]{16}", name):
+        print("segment", name, os.stat(f"/dev/shm/{name}").st_blocks * 512, flush=True)
+os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in VARIABLES:
-        monkeypatch.setenv(variable, "")  # so that it is put back, also if it was not there
+    for variable in SETTINGS:
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))  # so that it is put back
+    for variable in UNSET:
         monkeypatch.delenv(variable)
 
 
@@ -85,6 +107,79 @@ def test_readers_soon_hear_what_there_is_and_the_middleware_has_no_complaint(
     waited = [float(line) for line in done.stdout.splitlines()]  # no line is a complaint
     assert len(waited) == ROUNDS
     assert min(waited) < 1.0, waited  # by default about 3
+
+
+def look(*place: str, **environment: str) -> dict[str, list[str]]:
+    """What a process of its own has, by its first word, with these variables."""
+    done = subprocess.run(
+        [*place, sys.executable, "-c", LOOK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=TIMEOUT,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+        cwd="/",  # not where the sources are, which lack what is built
+    )
+    found: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name, []).append(value)
+    assert done.returncode == -9, done.stdout
+    return found
+
+
+@pytest.mark.parametrize(("confined", "by_multicast"), [("LOCALHOST", "False"), ("SUBNET", "True")])
+def test_a_process_has_one_segment_with_room_for_a_second_wherever_it_looks_for_others(
+    confined: str, by_multicast: str
+) -> None:
+    found = look(ROS_AUTOMATIC_DISCOVERY_RANGE=confined)
+    assert set(found) == {"said", "multicast", "segment"}  # the middleware complains of nothing
+    (size,) = (int(each.split()[1]) for each in found["segment"])
+    assert LARGE_SEGMENT < size < 1.1 * LARGE_SEGMENT  # taken from the start, not sparse
+    assert found["multicast"] == [by_multicast]
+    assert found["said"] == [""]
+
+
+def test_transports_that_the_user_has_chosen_are_taken() -> None:
+    found = look(ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET", FASTDDS_BUILTIN_TRANSPORTS="UDPv4")
+    assert "segment" not in found
+    assert set(found) == {"said", "multicast"}
+
+
+def test_another_middleware_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rclpy, "get_rmw_implementation_identifier", lambda: "rmw_cyclonedds_cpp")
+    before = dict(os.environ)
+    assert not set_up_middleware()
+    assert dict(os.environ) == before
+
+
+def test_what_a_killed_process_has_left_is_removed_by_the_next() -> None:
+    """A run whose nodes are killed and restarted would fill /dev/shm with their segments."""
+    (left,) = look()["segment"]
+    segment = Path("/dev/shm", left.split()[0])
+    assert segment.exists()
+    look()
+    assert not segment.exists()
+
+
+def test_where_shared_memory_is_small_it_starts_and_says_what_to_do() -> None:
+    small = ["unshare", "--mount", "sh", "-c"]
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+    if subprocess.run([*small, mount], capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    found = look(*small, f'{mount} && exec "$@"', "sh")
+    (size,) = (int(each.split()[1]) for each in found["segment"])
+    assert size < 1 << 20
+    (said,) = found["said"]
+    assert "/dev/shm has 67 MB" in said
+    assert "docker: --shm-size=1g" in said
+
+
+def test_a_size_of_messages_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    monkeypatch.setenv("VLA_MESSAGE_BYTES", "7")
+    with pytest.raises(ValueError, match="VLA_MESSAGE_BYTES is '7', not from 1000 to 65500 bytes"):
+        set_up_middleware()
 
 
 @pytest.mark.parametrize("variable", VARIABLES)

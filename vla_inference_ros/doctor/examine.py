@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from vla_inference_ros.doctor import (
@@ -34,6 +35,7 @@ def examine(settings: Settings, seconds: float) -> list[Result]:
     """The result of every check, in the order that they are worth reading in; listens for
     ``seconds``. Takes some seconds more.
     """
+    environment = dict(os.environ)  # before the middleware's settings are in it
     needs_torch = "stub" not in (settings.of("vlm", "model"), settings.of("action_expert", "model"))
     facts = software.gather_here(needs_torch=needs_torch)
     results = [
@@ -49,7 +51,7 @@ def examine(settings: Settings, seconds: float) -> list[Result]:
     results += _models(settings)
     results += [_disk(settings)]
     goes_on = any(each.held_by_own_node for each in found)
-    results += _network(settings) + _domain(settings, joined, goes_on)
+    results += _network(settings, environment) + _domain(settings, joined, goes_on)
     return results + _machine(settings)
 
 
@@ -156,14 +158,16 @@ def _disk(settings: Settings) -> Result:
     return disk.disk_space(facts, len(recorders), float(settings.of("monitor", "duration")))
 
 
-def _network(settings: Settings) -> list[Result]:
+def _network(settings: Settings, environment: Mapping[str, str]) -> list[Result]:
+    variables = {**environment, **settings.graph.environment}
     return [
         network.loopback(network.gather_loopback()),
-        network.discovery(os.environ, network.gather_multicast()),
+        network.discovery(environment, network.gather_multicast()),
         network.shared_memory(network.gather_shared_memory()),
         network.receive_buffer(
             network.gather_buffer(), int(settings.of("sensor_bridge", "receive_buffer"))
         ),
+        network.reassembly(network.gather_reassembly(), variables),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -12,27 +13,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vla_inference_ros.doctor.result import Result, ok, problem, skipped, warning
+from vla_inference_ros.graph import MESSAGE_BYTES
+from vla_inference_ros.nodes import dds_profile
 
 RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
-LEAST_SHARED_MEMORY = 64e6  # free in /dev/shm; each node takes half a megabyte and more [bytes]
+LEAST_FREE = 128e6  # in /dev/shm: what all nodes take, with recorders and live view [bytes]
+LEAST_RATE = 1.5e6  # that comes through a bad link: five views of 40 kB at 6/s and more [bytes/s]
 SAFE_LEFTOVERS = 20  # segments and ports; a killed run leaves about two a node
 _RANGE, _LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
+_PEERS = "ROS_STATIC_PEERS"
 _UP = 0x1  # IFF_UP, in an interface's flags
 _CAP_NET_ADMIN = 12  # the capability to go over net.core.rmem_max
 _DDS_GROUP = "239.255.0.1"  # to which participants announce themselves (DDS-RTPS 2.2, 9.6.1.4)
+# What IP cuts a message into [bytes]; what the kernel takes for one that is incomplete, over its
+# own size, as measured; and the loss that a bad link is judged by.
+_PIECE, _OVERHEAD, _LOSS = 1480, 1.5, 0.01
 _ANSWER_TIME = 0.5  # until what was sent to oneself has come, or will not [s]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedMemoryFacts:
     """Of Fast DDS in /dev/shm: ``leftovers`` are segments and ports whose processes have ended,
-    ``leftover_bytes`` what they take, ``free`` [bytes] what is left. ``free`` is negative where
-    there is no such folder.
+    ``leftover_bytes`` what they take, ``free`` [bytes] what is left of ``total``. ``free`` is
+    negative where there is no such folder.
     """
 
     free: float
     leftovers: int = 0
     leftover_bytes: int = 0
+    total: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +134,11 @@ def gather_shared_memory(
     if not folder.is_dir():
         return SharedMemoryFacts(-1.0)
     found = os.statvfs(folder)
-    free = float(found.f_bavail) * found.f_frsize
+    free, total = (float(blocks) * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
     try:
         held = set(re.findall(r":(\d+) \d+ \S+$", locks.read_text(), re.MULTILINE))
     except OSError:  # the kernel does not tell: nothing is known to be left
-        return SharedMemoryFacts(free)
+        return SharedMemoryFacts(free, total=total)
     leftovers, size = 0, 0
     for file in folder.iterdir():
         if not re.fullmatch(r"fast(dds|rtps)_(port\d+|[0-9a-f]{16})", file.name):
@@ -142,7 +151,7 @@ def gather_shared_memory(
             with suppress(FileNotFoundError):  # its process has just ended, and took it along
                 size += file.stat().st_size
                 leftovers += 1
-    return SharedMemoryFacts(free, leftovers, size)
+    return SharedMemoryFacts(free, leftovers, size, total)
 
 
 def shared_memory(facts: SharedMemoryFacts) -> Result:
@@ -158,10 +167,16 @@ def shared_memory(facts: SharedMemoryFacts) -> Result:
         f"{facts.free / 1e6:.0f} MB free in /dev/shm, {facts.leftovers} leftover(s) of ended "
         f"processes with {facts.leftover_bytes / 1e6:.1f} MB"
     )
-    if facts.free < LEAST_SHARED_MEMORY:
+    if facts.total < dds_profile.LEAST_SHARED_MEMORY:
         return warning(
-            check, told, "run 'fastdds shm clean'; give /dev/shm more (docker: --shm-size=1g)"
+            check,
+            f"{told}; of {facts.total / 1e6:.0f} MB in all, where "
+            f"{dds_profile.LEAST_SHARED_MEMORY / 1e6:.0f} are needed: pictures are lost while the "
+            "machine is busy",
+            dds_profile.MORE_SHARED_MEMORY,
         )
+    if facts.free < LEAST_FREE:
+        return warning(check, told, f"run 'fastdds shm clean'; {dds_profile.MORE_SHARED_MEMORY}")
     if facts.leftovers > SAFE_LEFTOVERS:
         return warning(
             check,
@@ -185,7 +200,7 @@ def gather_buffer(proc: Path = Path("/proc")) -> BufferFacts:
 
 
 def receive_buffer(facts: BufferFacts, wanted: int) -> Result:
-    """Whether sensor_bridge gets the buffer that it asks for."""
+    """Whether sensor_bridge gets the buffer that it asks for, and the middleware as much."""
     check = "receive buffer"
     if facts.limit < 0:
         return skipped(check, "the kernel does not show net.core.rmem_max here")
@@ -196,6 +211,62 @@ def receive_buffer(facts: BufferFacts, wanted: int) -> Result:
         return ok(check, f"{told}, which this user may exceed: receive_buffer is {wanted}")
     return warning(
         check,
-        f"{told}, but receive_buffer asks for {wanted}: samples can be lost on a busy machine",
+        f"{told}, but receive_buffer asks for {wanted}: samples, and pictures from other hosts, "
+        "can be lost on a busy machine",
         f"sudo sysctl -w net.core.rmem_max={wanted}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReassemblyFacts:
+    """Of messages that IP has cut: ``room`` [bytes] for those of which pieces are missing, and
+    ``time`` [s] that each is kept; ``room`` is negative if it is not known.
+    """
+
+    room: int
+    time: float = 0.0
+
+
+def gather_reassembly(proc: Path = Path("/proc")) -> ReassemblyFacts:
+    """The kernel's limits."""
+    folder = proc / "sys" / "net" / "ipv4"
+    try:
+        room, time = (
+            int((folder / name).read_text()) for name in ("ipfrag_high_thresh", "ipfrag_time")
+        )
+    except FileNotFoundError:
+        return ReassemblyFacts(-1)
+    return ReassemblyFacts(room, float(time))
+
+
+def reassembly(facts: ReassemblyFacts, environment: Mapping[str, str]) -> Result:
+    """Whether pictures from other hosts come through a link that loses one packet in a hundred, in
+    messages of the size that a run would have with these variables.
+    """
+    check = "reassembly"
+    if environment.get(_RANGE, "") == "LOCALHOST" and not environment.get(_PEERS):
+        return skipped(check, f"{_RANGE} is LOCALHOST: nothing goes over a network")
+    given = environment.get(MESSAGE_BYTES, "")
+    try:
+        size = dds_profile.message_bytes(given) if given else dds_profile.NETWORK_MESSAGE
+    except ValueError as error:
+        return problem(check, f"{MESSAGE_BYTES} is {given!r}, {error}", f"unset {MESSAGE_BYTES}")
+    pieces = math.ceil(size / _PIECE)
+    if pieces == 1:
+        return ok(check, f"messages of {size} bytes, which IP does not cut")
+    if facts.room < 0:
+        return skipped(check, "the kernel does not show net.ipv4.ipfrag_high_thresh here")
+    incomplete = 1 - (1 - _LOSS) ** pieces
+    rate = facts.room / (max(1.0, facts.time) * incomplete * _OVERHEAD)
+    told = (
+        f"messages of {size} bytes, cut into {pieces}: while one packet in a hundred is lost, "
+        f"there is room for {rate / 1e6:.1f} MB/s"
+    )
+    if rate >= LEAST_RATE:
+        return ok(check, told)
+    return warning(
+        check,
+        f"{told}; with more, nothing large comes any more",
+        "message_bytes:=1400; or sudo sysctl -w net.ipv4.ipfrag_time=3 "
+        "net.ipv4.ipfrag_high_thresh=67108864",
     )

@@ -25,10 +25,10 @@ class DomainWatch:
 
     def __init__(self, domain: str, views: Sequence[str]) -> None:
         self._domain, self._error = domain, ""
-        set_up_middleware()
         self._context = rclpy.Context()
         self._executor: SingleThreadedExecutor | None = None
         try:
+            set_up_middleware()
             rclpy.init(
                 args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO
             )

@@ -22,6 +22,7 @@ from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
 from vla_inference_ros.core.recorded_time import RecordedTime
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.audience import Audience
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
 from vla_inference_ros.recording.definitions import message_class
@@ -231,4 +232,4 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
 
 def main() -> int:
     """Run the node."""
-    return run(BagPlayer)
+    return run(BagPlayer, LARGE_SEGMENT)

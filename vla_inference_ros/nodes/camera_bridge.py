@@ -26,6 +26,7 @@ from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame
 from vla_inference_ros.msg import FrameInfo
 from vla_inference_ros.nodes import curve_parameters, qos
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.one_sender import OneSender
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
@@ -267,4 +268,4 @@ def _topic(view: str) -> str:
 
 def main() -> int:
     """Run the node."""
-    return run(CameraBridge)
+    return run(CameraBridge, LARGE_SEGMENT)

@@ -1,33 +1,66 @@
-"""Settings of ROS's middleware: how soon nodes find each other, and how soon what was lost comes.
+"""Settings of ROS's middleware: how soon nodes find each other, how soon what was lost comes again,
+how much of it waits in shared memory, and in what pieces it goes over the network.
 
 After a restart the first decides how soon there are chunks again; the second, how long one lost
-message keeps back all after it.
+message keeps back all after it; the third, whether any is lost on one machine; the fourth, whether
+pictures come through a network that loses packets.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 import rclpy
 
-from vla_inference_ros.graph import share
+from vla_inference_ros.graph import MESSAGE_BYTES, share
+from vla_inference_ros.nodes import dds_profile
 
 # By Fast DDS's version: where it looks for a file, and ours. Neither knows the other's spelling.
 PROFILES = {
     2: ("FASTRTPS_DEFAULT_PROFILES_FILE", "fastdds_2.xml"),
     3: ("FASTDDS_DEFAULT_PROFILES_FILE", "fastdds_3.xml"),
 }
+_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"  # with which a user has chosen others than the profile's
 
 
-def set_up_middleware() -> None:
-    """Have Fast DDS take the package's settings, unless the user has chosen others.
+def set_up_middleware(segment: int = dds_profile.SMALL_SEGMENT) -> str:
+    """Have Fast DDS take the package's settings, unless the user has chosen others; what is to be
+    said of it, or ''. Raises ValueError, also for a variable that has none.
 
-    To be called before ROS is initialised; other middlewares do not care.
+    To be called before ROS is initialised; other middlewares are left alone. ``segment`` [bytes] is
+    of shared memory, for what this process sends.
     """
-    if not any(variable in os.environ for variable, _ in PROFILES.values()):
-        variable, name = PROFILES[fast_dds_version(Path(rclpy.__file__))]
-        os.environ[variable] = str(share() / "config" / name)
+    if not rclpy.get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
+        return ""
+    if any(variable in os.environ for variable, _ in PROFILES.values()):
+        return ""
+    version = fast_dds_version(Path(rclpy.__file__))
+    variable, name = PROFILES[version]
+    profile = (share() / "config" / name).read_text(encoding="utf-8")
+    if _TRANSPORTS in os.environ:
+        return _take(variable, dds_profile.without_transports(profile))
+    dds_profile.remove_leftovers()
+    segment, complaint = dds_profile.segment(segment)
+    peers = dds_profile.discovery(os.environ, version)
+    message = None
+    if peers is not None and len(peers) == 1:  # nothing goes over a network
+        message = dds_profile.LOCAL_MESSAGE
+    elif given := os.environ.get(MESSAGE_BYTES):
+        try:
+            message = dds_profile.message_bytes(given)
+        except ValueError as error:
+            raise ValueError(f"the variable {MESSAGE_BYTES} is {given!r}, {error}") from error
+    try:
+        changed = dds_profile.changed(profile, dds_profile.Changes(segment, message, peers))
+    except OSError as error:
+        raise ValueError(f"the variable ROS_STATIC_PEERS is {peers}: {error}") from error
+    failure = _take(variable, changed)
+    if peers is not None and not failure:
+        os.environ.update(dds_profile.unconfined(os.environ))
+    return failure or complaint
 
 
 def fast_dds_version(rclpy_file: Path) -> int:
@@ -35,3 +68,25 @@ def fast_dds_version(rclpy_file: Path) -> int:
     2, and called Fast RTPS.
     """
     return 2 if any((each / "share" / "fastrtps").is_dir() for each in rclpy_file.parents) else 3
+
+
+def _take(variable: str, profile: str) -> str:
+    """Have Fast DDS read this text; what went wrong, or ''."""
+    try:
+        os.environ[variable] = str(_file(profile))
+    except OSError as error:
+        return f"Fast DDS is left at its defaults, with which pictures are lost: {error}"
+    return ""
+
+
+def _file(text: str) -> Path:
+    """A file with this text, the same one for all processes that need it. Raises OSError."""
+    folder = Path(tempfile.gettempdir(), f"vla_inference_ros-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    path = folder / f"fastdds_{sha256(text.encode()).hexdigest()[:16]}.xml"
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)  # at once: others may be reading it
+    return path

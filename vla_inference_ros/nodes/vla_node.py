@@ -29,6 +29,7 @@ from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.dds_profile import SMALL_SEGMENT
 from vla_inference_ros.nodes.logger import PrintableLogger
 from vla_inference_ros.nodes.middleware import set_up_middleware
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
@@ -206,8 +207,9 @@ class VlaNode(Node, Generic[Config]):
             self._reports.publish(stream.report(now))
 
 
-def run(node_type: Callable[[], VlaNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM; returns the process's exit status.
+def run(node_type: Callable[[], VlaNode[Any]], segment: int = SMALL_SEGMENT) -> int:
+    """Run one node until SIGINT or SIGTERM; returns the process's exit status. What it publishes
+    has ``segment`` [bytes] of shared memory.
 
     Once the node is up, a signal only ends the loop: the workers stop while ROS is still up, so
     that none of them is caught in the middle of publishing. Before that a signal just ends the
@@ -216,14 +218,16 @@ def run(node_type: Callable[[], VlaNode[Any]]) -> int:
     sys.setswitchinterval(_GIVE_WAY)  # the default of 5 ms is much for who works to the clock
     if limit := limit_told():
         print(limit, file=sys.stderr)
-    set_up_middleware()
     try:
+        complaint = set_up_middleware(segment)
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # ROS arguments or a parameters file that cannot be read
+    except (RuntimeError, ValueError) as error:  # variables, arguments or a file that cannot be
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     try:
         node = node_type()
+        if complaint:
+            node.get_logger().warning(complaint)
         node.start()
     except (StartError, ParameterError, ParameterException) as error:
         return _cannot_start(str(error))

@@ -28,6 +28,7 @@ from vla_inference_ros.model.picture import HEIGHT, WIDTH
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.age_limits import age_budget, age_limit
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.debug_lines import update_line
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
@@ -303,4 +304,4 @@ class Vlm(ManagedNode[VlmConfig]):
 
 def main() -> int:
     """Run the node."""
-    return run(Vlm)
+    return run(Vlm, LARGE_SEGMENT)
