@@ -16,6 +16,7 @@ from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.kept_sink import KeptSink, Sink
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode
 from vla_inference_ros.recording.backlog import Backlog
 
@@ -30,9 +31,10 @@ _MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class SavingConfig:
+class SavingConfig(ThreadConfig):
     """Parameters of every recorder."""
 
+    realtime_priority: int = priority_parameter(3)  # under all that the chunks depend on
     output_dir: str = parameter(".", "folder in which the recorder makes its own")
     buffer_mb: float = parameter(
         256.0,
