@@ -7,14 +7,18 @@ result into ``results``, under its name.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -40,6 +44,7 @@ _PRIORITY = 20  # of what measures: above all nodes'
 _SENDERS_PRIORITY = 15  # they stand for other hosts, which nothing here holds up
 _VIEW_OF = dict(zip(CAMERA_NAMES, VIEWS, strict=True))
 _POOL = 10  # pictures a camera, made beforehand, so that the senders cost little
+_BLOCK = 64 << 20  # of memory or disk [bytes]
 _DEPTH = QoSProfile(depth=1000)  # reliable: the listeners themselves must lose nothing
 
 Results: TypeAlias = "Queue[tuple[str, Any]]"  # a class without subscript at run time
@@ -216,3 +221,31 @@ def busy_core(stop: Event, results: Results) -> None:
         for _ in range(100_000):
             pass
     results.put(("busy core", None))
+
+
+def short_processes(stop: Event, results: Results) -> None:
+    """Processes that live for a moment, one after the other, as a compiler or an installer has."""
+    while not stop.is_set():
+        subprocess.run([sys.executable, "-I", "-S", "-c", "pass"], check=True)
+    results.put(("short processes", None))
+
+
+def memory_traffic(stop: Event, results: Results) -> None:
+    """Copies more than any cache holds, to and fro."""
+    here, there = (np.ones(_BLOCK, np.uint8) for _ in range(2))
+    while not stop.is_set():
+        np.copyto(here, there)
+        np.copyto(there, here)
+    results.put(("memory traffic", None))
+
+
+def disk_writes(folder: Path, stop: Event, results: Results) -> None:
+    """Files that are written, put on the disk and removed, as fast as it takes them."""
+    block = os.urandom(_BLOCK)
+    path = folder / f"written_{os.getpid()}"
+    while not stop.is_set():
+        with path.open("wb") as file:
+            file.write(block)
+            os.fsync(file.fileno())
+        path.unlink()
+    results.put(("disk writes", None))
