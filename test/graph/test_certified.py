@@ -14,9 +14,9 @@ import pytest
 from expert_topics import Inputs
 from harness import LATCHED, Listener, NodeProcess, Parameter, SimulatedTime, failed_start, running
 
-from vla_inference_ros.convert import seconds
+from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.wire import SENSOR_RATE
-from vla_inference_ros.msg import ActionChunk, InferenceStatus, StreamReport
+from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport
 
 REUSE = 4
 
@@ -30,6 +30,7 @@ class Feed:
     update_id: int = 0
     learnt: bool = True
     robot_learnt: bool = True
+    model_id: str = "weights 1"
     _last_sample: float = field(default_factory=lambda: time.time() - 0.1)
     _last_update: float = 0.0
 
@@ -46,7 +47,7 @@ class Feed:
         if "features" not in self.stopped and now - self._last_update > 0.35:
             self.update_id += 1
             self._last_update = now
-            self.inputs.features(self.update_id, stamp=now - 0.1)
+            self.inputs.features(self.update_id, stamp=now - 0.1, model_id=self.model_id)
 
     def resume(self) -> None:
         """Everything comes again, from now on."""
@@ -164,13 +165,47 @@ def test_what_holds_the_vlm_holds_the_expert_at_once(listener: Listener) -> None
         listener.spin_until(lambda: len(chunks) > count, repeat=feed)
 
 
+def test_other_weights_of_the_vlm_hold_until_the_first_ones_are_back(listener: Listener) -> None:
+    with fed(listener) as (feed, chunks):
+        feed.model_id = "weights 2"
+        report = held(listener, feed, "what features are of has changed")
+        assert "the model from weights 1 to weights 2" in report.hold
+        assert {chunk.features_model_id for chunk in chunks} == {"weights 1"}
+        feed.model_id = "weights 1"
+        count = len(chunks)
+        listener.spin_until(lambda: len(chunks) > count, repeat=feed)
+
+
+def test_or_are_a_reason_if_that_is_wanted(listener: Listener) -> None:
+    with fed(listener, changed_features="degrade") as (feed, chunks):
+        feed.model_id = "weights 2"
+        listener.spin_until(lambda: chunks[-1].features_model_id == "weights 2", repeat=feed)
+        assert chunks[-1].validity == ActionChunk.DEGRADED
+        assert "to weights 2" in "; ".join(chunks[-1].reasons)
+
+
+def test_several_publishers_may_be_allowed(listener: Listener) -> None:
+    with fed(listener, allow_several_publishers=True) as (feed, chunks):
+
+        def also_feed_a_robot() -> None:
+            feed()
+            state = RobotState(header=header(time.time()), force=-77.0, source_id=7)
+            listener.deliver(state, "/robot/state")
+
+        listener.spin_until(
+            lambda: chunks[-1].robot_state.force == -77.0 and chunks[-1].validity == ActionChunk.OK,
+            repeat=also_feed_a_robot,
+        )
+
+
 def test_a_restarted_vlm_counts_from_one_and_so_do_the_uses(listener: Listener) -> None:
     with fed(listener) as (feed, chunks):
         listener.spin_until(lambda: chunks[-1].vl_reuse_index == 2, repeat=feed)
         feed.stopped.add("features")
         update_id = chunks[-1].vl_update_id
         count = len(chunks)
-        feed.inputs.features(update_id, stamp=time.time())  # the same number, another update
+        # The same number, another update.
+        feed.inputs.features(update_id, stamp=time.time(), model_id=feed.model_id)
         listener.spin_until(lambda: len(chunks) > count + 1, repeat=feed)
         uses = [chunk.vl_reuse_index for chunk in chunks[count:]]
         assert 1 in uses

@@ -69,11 +69,26 @@ class Others:
         )
         self.listener.deliver(message, "/vla/reports")
 
+    def expert(self) -> None:
+        """The action expert's report, without which its chunks are nobody's."""
+        self.report("action_expert", "action_expert", 100, fill=65, capacity=65)
+
+    def introduce_expert(self, statuses: list[InferenceStatus]) -> None:
+        """Report until the monitor knows the action expert."""
+        self.listener.spin_until(
+            lambda: statuses and "action_expert" not in statuses[-1].reason, repeat=self.expert
+        )
+
+    def chunk(self, message: ActionChunk) -> None:
+        """A chunk of the expert's."""
+        self.expert()
+        self.listener.deliver(message, "/vla/actions")
+
     def reports(self, bad_jpegs: int = 2, troubles: Sequence[str] = ()) -> None:
         self.report(
             "vlm", "vlm", 25, problem_kinds=["skipped tick"], problem_counts=[4], rejected=4
         )
-        self.report("action_expert", "action_expert", 100, fill=65, capacity=65)
+        self.expert()
         for view in VIEWS:
             self.report("camera_bridge", view, 3000)
             self.report("vlm", view, 250)
@@ -99,27 +114,79 @@ def others(listener: Listener) -> Others:
 # First those that start a node of their own: the others share one, which then stays.
 
 
-def test_a_changed_state_is_told_at_once(listener: Listener) -> None:
+def test_a_changed_state_is_told_at_once(listener: Listener, others: Others) -> None:
     statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
     with running("monitor", status_period=3600.0):
+        others.introduce_expert(statuses)
         listener.deliver(chunk(1, 0.02), "/vla/actions")
         listener.spin_until(lambda: statuses and statuses[-1].state == InferenceStatus.HOLD)
         reason = "VLM late: features used 5 times, planned 4"
-        listener.deliver(chunk(2, 0.02, reasons=[reason], validity=1), "/vla/actions")
+        others.chunk(chunk(2, 0.02, reasons=[reason], validity=1))
         listener.spin_until(lambda: statuses[-1].reason == reason)
         assert statuses[-1].state == InferenceStatus.DEGRADED
         both = [reason, "robot state is 0.12 s old, over 0.1 s"]
         again = chunk(2, 0.02, reasons=both, validity=1)
         listener.spin_until(
             lambda: statuses[-1].reason == "; ".join(both),
-            repeat=lambda: listener.deliver(again, "/vla/actions"),
+            repeat=lambda: others.chunk(again),
         )
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD)
         assert statuses[-1].reason.startswith("no action chunk for ")
-        listener.deliver(chunk(3, 0.02), "/vla/actions")
+        others.chunk(chunk(3, 0.02))
         listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK)
         assert statuses[-1].reason == ""
         assert statuses[-1].actions == 3
+
+
+def test_chunks_of_another_than_the_expert_that_reports_do_not_count(
+    listener: Listener, others: Others
+) -> None:
+    listener.wait_until_alone()
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
+    with running("monitor", status_period=0.1) as node:
+        foreign = chunk(1, 0.02, source_id=7)
+        listener.spin_until(
+            lambda: node.said("chunks of a node that does not report as action_expert"),
+            repeat=lambda: listener.deliver(foreign, "/vla/actions"),
+        )
+        assert statuses[-1].state == InferenceStatus.WAIT
+        listener.spin_until(
+            lambda: statuses[-1].state == InferenceStatus.HOLD,
+            repeat=lambda: others.chunk(foreign),
+        )
+        assert "/vla/actions has more than one publisher: " in statuses[-1].reason
+        listener.spin_until(
+            lambda: statuses[-1].state == InferenceStatus.OK,
+            repeat=lambda: others.chunk(chunk(2, 0.02)),
+        )
+        assert statuses[-1].actions == 2
+
+
+def test_the_reports_of_another_node_of_the_same_name_do_not_count(
+    listener: Listener, others: Others
+) -> None:
+    listener.wait_until_alone()
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
+
+    def tell(*, twice: bool) -> None:
+        others.chunk(chunk(1, 0.02))
+        others.report("sensor_bridge", "sensor", 1000)
+        if twice:
+            others.report("sensor_bridge", "sensor", 2000, source_id=7)
+
+    with running("monitor", status_period=0.1):
+        listener.spin_until(
+            lambda: statuses and statuses[-1].state == InferenceStatus.OK,
+            repeat=lambda: tell(twice=False),
+        )
+        listener.spin_until(
+            lambda: statuses[-1].state == InferenceStatus.HOLD, repeat=lambda: tell(twice=True)
+        )
+        assert statuses[-1].reason.startswith("more than one sensor_bridge in this ROS domain")
+        listener.spin_until(
+            lambda: statuses[-1].state == InferenceStatus.OK, repeat=lambda: tell(twice=False)
+        )
+        assert statuses[-1].sensor_received == 1000
 
 
 def test_what_is_wrong_with_a_stream_is_told_at_once_and_so_is_its_end(
@@ -132,7 +199,7 @@ def test_what_is_wrong_with_a_stream_is_told_at_once_and_so_is_its_end(
     def tell(*troubles: str) -> None:
         others.report("robot_bridge", "robot", 10_000, troubles=list(troubles))
         others.report("sensor_bridge", "sensor", 10_000)
-        listener.deliver(chunk(1, 0.02), "/vla/actions")
+        others.chunk(chunk(1, 0.02))
 
     with running("monitor", status_period=3600.0, diagnostics_period=3600.0):
         listener.spin_until(lambda: statuses and statuses[-1].state == InferenceStatus.OK, tell)
@@ -151,11 +218,13 @@ def test_what_is_wrong_with_a_stream_is_told_at_once_and_so_is_its_end(
         )
 
 
-def test_the_status_tells_how_well_two_chunks_agree(listener: Listener) -> None:
+def test_the_status_tells_how_well_two_chunks_agree(listener: Listener, others: Others) -> None:
     listener.wait_until_alone()
     statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
     later = array("f", [0.1234, -0.0449, 0.0891, 0.25, 0.6, 0.7, 1.8] * 8)
     with running("monitor", status_period=0.1) as node:
+        listener.spin_until(lambda: statuses)
+        others.introduce_expert(statuses)
         bad = chunk(1, 0.02, actions=later[:55])
         listener.deliver(bad, "/vla/actions")
         node.wait_until_said("action chunk 1 has 55 numbers for 8 steps of 7")
@@ -171,10 +240,12 @@ def test_the_status_tells_how_well_two_chunks_agree(listener: Listener) -> None:
     assert shown == pytest.approx([2 * jump / 0.1**3 for jump in jumps], abs=0.01)
 
 
-def test_it_ends_itself_when_the_duration_is_over(listener: Listener) -> None:
+def test_it_ends_itself_when_the_duration_is_over(listener: Listener, others: Others) -> None:
     listener.wait_until_alone()
+    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
     with running("monitor", duration=0.5) as node:
-        listener.deliver(chunk(1, 0.02), "/vla/actions")
+        others.introduce_expert(statuses)
+        others.chunk(chunk(1, 0.02))
         assert node.wait() == 0
         assert node.said("duration of 0.5 s is over")
 
@@ -204,6 +275,7 @@ def seen(node: NodeProcess, listener: Listener) -> list[str]:
     robot = RobotState(joint_position=[math.radians(45.23)] * 6, position=[0.12345, 0.2, 0.3])
     listener.deliver(robot, "/robot/state")
     listener.deliver(features(25, 0.3812), "/vla/features")
+    Others(listener).introduce_expert(statuses)
     listener.deliver(chunk(100, 0.0232), "/vla/actions")
     node.wait_until_said("[ACTION #100]")
     node.wait_until_said("J1=")
@@ -219,11 +291,11 @@ def test_updates_and_chunks_have_their_lines(seen: list[str]) -> None:
 
 
 def test_a_chunk_with_reservations_says_them(
-    node: NodeProcess, seen: list[str], listener: Listener
+    node: NodeProcess, seen: list[str], others: Others
 ) -> None:
     reasons = ["sensor window not full: 40/65 samples", "VLM late"]
     degraded = chunk(101, 0.0232, vl_reuse_index=5, sensor_samples=40, reasons=reasons)
-    listener.deliver(degraded, "/vla/actions")
+    others.chunk(degraded)
     node.wait_until_said(
         "[ACTION #101] VL_reuse=5/4 | Actions[0]: [0.123, -0.045, 0.089, ...] | Time: 23.2ms | "
         "Sensor: 40/65 | DEGRADED: sensor window not full: 40/65 samples; VLM late"
@@ -242,7 +314,7 @@ def test_the_status_block_keeps_the_references_form(
         "Sensor buffer: 0/65",
         "Robot: no packet yet",
     ]
-    listener.deliver(chunk(102, 0.0232), "/vla/actions")
+    others.chunk(chunk(102, 0.0232))
     others.reports()
     block = [
         "VL Updates: 25 | VL avg: 381ms",

@@ -15,6 +15,7 @@ from itertools import combinations
 import pytest
 from harness import Listener
 from restarting import Graph, Heard
+from std_msgs.msg import String
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.graph import NODES, SIM_NODES
@@ -44,6 +45,7 @@ ROBOT = {"sim_robot", "robot_bridge"}
 ROBOT_AND_MONITOR = ROBOT | {"monitor"}
 LONG_AWAY = 2.5  # so that what depends on a process becomes too old [s]
 AWAY = (0.5, 2.5)  # range of the time that the other processes are away [s]
+SAID_ONCE = "Hold still"  # before the first round
 SHOWN = 30  # lines of each process
 COMPLAINTS = ("Traceback", "did not stop in time", "stopped: ")
 Victims = tuple[str, ...]
@@ -170,6 +172,8 @@ def run(full: bool, listener: Listener) -> Run:
             lambda: heard.statuses and heard.statuses[-1].state == InferenceStatus.OK,
             graph.check_alive,
         )
+        listener.deliver(String(data=SAID_ONCE), "/vla/instruction")
+        listener.spin_until(lambda: heard.chunks[-1].instruction == SAID_ONCE, graph.check_alive)
         for victims in plan(source, full=full):
             away = source.uniform(*AWAY) if GRACE.keys().isdisjoint(victims) else LONG_AWAY
             rounds.append(play(graph, heard, listener, victims, away))
@@ -204,6 +208,12 @@ def test_no_chunk_is_made_of_what_is_too_old(run: Run) -> None:
         assert stamp - seconds(chunk.sensor_last_stamp) <= SENSOR_AGE + CLOCK_RESOLUTION
         if chunk.validity == ActionChunk.OK:
             assert stamp - seconds(chunk.robot_state.header.stamp) <= ROBOT_AGE_SOFT
+
+
+def test_what_was_said_once_outlives_them_all(run: Run) -> None:
+    chunks = [chunk for played in run.rounds for chunk in played.chunks]
+    said = {chunk.instruction for chunk in chunks if chunk.validity == ActionChunk.OK}
+    assert said == {SAID_ONCE}
 
 
 def test_no_chunk_comes_while_one_of_its_sources_is_dead(run: Run) -> None:

@@ -53,11 +53,13 @@ class Inputs:
         values: int | None = None,
         value: float = 0.5,
         stamp: float,
+        model_id: str = "",
     ) -> None:
         count = int(np.prod(shape)) if values is None else values
         message = VLFeatures(
             header=header(stamp),
             update_id=update_id,
+            model_id=model_id,
             views=list(VIEWS),
             view_stamps=[time_message(stamp)] * len(VIEWS),
             started=time_message(stamp),

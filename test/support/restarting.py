@@ -35,10 +35,10 @@ class Graph:
         every = _parameters()
         every["vlm"] |= vlm
         self.ports = {name: int(str(every[name]["port"])) for name in _WITH_PORTS}
-        self._parameters = {name: of for name, of in every.items() if name not in without}
+        self.parameters = {name: of for name, of in every.items() if name not in without}
         self.running: dict[str, NodeProcess] = {}
         self.ended: list[NodeProcess] = []
-        self.start(self._parameters)
+        self.start(self.parameters)
 
     def __enter__(self) -> Graph:
         return self
@@ -51,7 +51,7 @@ class Graph:
     def start(self, names: Iterable[str]) -> None:
         """Start processes, as they were started before."""
         for name in names:
-            self.running[name] = NodeProcess(name, self._parameters[name])
+            self.running[name] = NodeProcess(name, self.parameters[name])
 
     def kill(self, names: Iterable[str]) -> float:
         """Kill processes at once; when none of them was left [Unix s]."""

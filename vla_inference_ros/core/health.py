@@ -97,12 +97,15 @@ def inference_state(
     reasons: Sequence[str],
     waiting_for: Sequence[str],
     hold: str = "",
+    conflict: str = "",
 ) -> tuple[State, str]:
     """State and reason, from the time since the newest chunk [s] (None: none yet), the chunks'
-    nominal period [s], the newest one's reservations, what the stages are waiting for, and why the
-    action expert holds chunks back, if it does.
+    nominal period [s], the newest one's reservations, what the stages are waiting for, why the
+    action expert holds chunks back, if it does, and what is there twice, if anything.
     """
     lacks = f"waiting for {', '.join(waiting_for)}" if waiting_for else ""
+    if conflict:
+        return State.HOLD, conflict
     if since_chunk is None:
         return State.WAIT, lacks or hold or "waiting for the first action chunk"
     if hold:

@@ -72,8 +72,8 @@ class Inputs:
     whether those of the robot's present states can, and ``sensor_dead`` why the window's content
     cannot, if so. The window spans ``sensor_span`` [s], and should by its samples span
     ``sensor_nominal_span``; ``sensor_crowded`` of its samples share the place of another.
-    ``upstream`` are the
-    features' own reservations, ``upstream_hold`` why the VLM gives no features now.
+    ``upstream`` are the features' own reservations, ``upstream_hold`` why the VLM gives no features
+    now, ``conflicts`` why it cannot be told whose the inputs are.
     """
 
     features_age: float | None
@@ -91,6 +91,7 @@ class Inputs:
     sensor_crowded: int = 0
     upstream: Sequence[str] = ()
     upstream_hold: str = ""
+    conflicts: Sequence[str] = ()
 
     def after(self, seconds: float) -> Inputs:
         """The same inputs so much later."""
@@ -156,7 +157,7 @@ def judge(inputs: Inputs, budgets: Budgets, horizon: int, step: float) -> Verdic
 
 def _missing(inputs: Inputs, budgets: Budgets) -> list[str]:
     """What is not there, or not fit to be judged by its age."""
-    holds = []
+    holds = list(inputs.conflicts)
     if inputs.upstream_hold:
         holds.append(f"VLM: {inputs.upstream_hold}")
     elif inputs.features_age is None:

@@ -32,7 +32,10 @@ from vla_inference_ros.nodes.debug_lines import chunk_line
 from vla_inference_ros.nodes.expert_inputs import ExpertInputs
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.rivals import Rivals
+from vla_inference_ros.nodes.run_state import RunStateKeeper
 from vla_inference_ros.nodes.signals import signals_of
+from vla_inference_ros.nodes.sourced_inbox import several_parameter
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import REPORT_PERIOD, run
@@ -42,6 +45,7 @@ _AHEAD = 0.006  # of a tick; more than reading the inputs and judging them takes
 _LATE_TICK = 0.005  # a tick that is noticed later is a missed deadline [s]
 _LONG_PUBLISHING = 0.005  # [s]
 _LONG_STEPS = 5.0  # periods that a step may take before it is the reason for a hold
+_NO_NUMBERS = str.maketrans("", "", "0123456789.-")
 _DEFAULTS = Budgets()
 
 
@@ -101,6 +105,14 @@ class ActionExpertConfig(ThreadConfig):
         "degrade, or warn, for made-up samples",
         choices=CONSEQUENCES,
     )
+    changed_features: str = parameter(
+        "hold",
+        "what to do when features are of another model, other weights, views or order of views "
+        "than the first since the node was activated: hold until it is activated again, or "
+        "degrade, which says so in each chunk",
+        choices=("hold", "degrade"),
+    )
+    allow_several_publishers: bool = several_parameter()
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
@@ -131,8 +143,21 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._model: ActionModel | None = None
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
-        sensor = self.add_stream("sensor")
-        self._inputs = ExpertInputs(self, self._stage, sensor, self.config.sensor_fill)
+        self._inputs = ExpertInputs(
+            self,
+            self._stage,
+            self.add_stream("sensor"),
+            self.config.sensor_fill,
+            RunStateKeeper(self),
+            hold_changed=self.config.changed_features == "hold",
+            allow_several=self.config.allow_several_publishers,
+            rivals=Rivals(
+                self,
+                ActionChunk,
+                "/vla/actions",
+                allow_several=self.config.allow_several_publishers,
+            ),
+        )
         self._console, self._debug = Console(self), DebugRecords(self)
         self._chunk_id = 0
         self._last_wait_line = self._last_report = -math.inf
@@ -217,7 +242,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         chunk = draft_chunk(features, window, inputs=inputs, verdict=verdict, stamp=stamp)
         chunk.step_dt = 1.0 / self.config.action_rate
         chunk.sensor_fill = self.config.sensor_fill
-        chunk.model_id = model.model_id
+        chunk.model_id, chunk.source_id = model.model_id, self.source_id
         chunk.robot_state = self._inputs.robot_state
         return Draft(stamp, features, window, inputs, verdict, chunk)
 
@@ -258,11 +283,15 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         return judge(inputs, self._budgets, HORIZON, 1.0 / self.config.action_rate)
 
     def _say_hold(self, hold: str) -> None:
-        """Report at once when chunks begin or cease to be held back."""
+        """Report at once when chunks begin or cease to be held back, or for another reason: ages in
+        it run.
+        """
         before, self._stage.hold = self._stage.hold, hold
-        if bool(before) == bool(hold):
+        if before.translate(_NO_NUMBERS) == hold.translate(_NO_NUMBERS):
             return
         self._last_report = -math.inf
+        if bool(before) == bool(hold):
+            return
         if hold and self._chunk_id:
             self.get_logger().warning(f"HOLD: no action chunks: {hold}")
         elif self._chunk_id:

@@ -27,6 +27,7 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
 
     def __init__(self, name: str, config_type: type[Config], **node_arguments: Any) -> None:
         VlaNode.__init__(self, name, config_type, **node_arguments)
+        self._active = False
         self._error: Exception | None = None
         self._starting = False
         LifecycleNodeMixin.__init__(self)
@@ -44,6 +45,11 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
     def work(self, stopping: threading.Event) -> None:
         """The worker's body while the node is active."""
         raise NotImplementedError
+
+    @property
+    def is_inactive(self) -> bool:
+        """Whether it is not active."""
+        return not self._active
 
     def start(self) -> None:
         """Configure and activate, if that is not left to others."""
@@ -87,6 +93,7 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to work."""
+        self._active = True
         self.add_worker(f"{self.get_name()} model", self.work)
         return super().on_activate(state)
 
@@ -99,6 +106,7 @@ class ManagedNode(LifecycleNodeMixin, VlaNode[Config]):
             )
             self.finished, self.exit_status = True, 1
             return TransitionCallbackReturn.ERROR
+        self._active = False
         self.publish_reports()
         return super().on_deactivate(state)
 

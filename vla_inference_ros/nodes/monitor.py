@@ -14,6 +14,7 @@ from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, ActionPace, vl_update_line
 from vla_inference_ros.core.health import Condition, State, inference_state
 from vla_inference_ros.core.printable import told
+from vla_inference_ros.core.source import QUIET
 from vla_inference_ros.core.tally import WarningLimiter
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import diagnostics, qos
@@ -21,7 +22,9 @@ from vla_inference_ros.nodes.console import Console
 from vla_inference_ros.nodes.debug_lines import report_line
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
-from vla_inference_ros.nodes.status import Seen, fill_status, status_block
+from vla_inference_ros.nodes.run_state import RunStateKeeper
+from vla_inference_ros.nodes.sourced_inbox import Conflict, several_parameter
+from vla_inference_ros.nodes.status import Reports, Seen, fill_status, set_parameters, status_block
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 
@@ -48,6 +51,7 @@ class MonitorConfig:
         minimum=0.0,
         maximum=3600.0,
     )
+    allow_several_publishers: bool = several_parameter()
     duration: float = parameter(
         0.0,
         "end so long after the first action chunk, and with it the launch [s]; 0 for never",
@@ -61,12 +65,15 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("monitor", MonitorConfig, **node_arguments)
-        self._seen = Seen()
+        self._seen = Seen(Reports(allow_several=self.config.allow_several_publishers))
         self._limiter = WarningLimiter()
         self._console = Console(self)
         self._pace = ActionPace(self.config.action_line_period)
         self._debug = DebugRecords(self)
         self._chunk_arrival: float | None = None
+        self._stranger, self._stranger_spoke = 0, -math.inf  # whose chunk is not the expert's
+        self._who_acts = Conflict(self, "/vla/actions")
+        self._run_state = RunStateKeeper(self)
         self._start = time.monotonic() + _START_TIME
         self._condition = Condition(State.WAIT)
         self._told, self._told_at = "", -math.inf  # the last status's reason, and when it was
@@ -92,6 +99,14 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def _see_chunk(self, message: ActionChunk) -> None:
         now = time.monotonic()
+        if not (self.config.allow_several_publishers or self._seen.reports.is_of_expert(message)):
+            self._stranger, self._stranger_spoke = message.source_id, now
+            if self._limiter.due("other publisher"):
+                self.get_logger().warning(
+                    f"chunks of a node that does not report as action_expert: {self._who_acts}; "
+                    "they say nothing of this inference"
+                )
+            return
         if self._chunk_arrival is None:
             self._start = min(self._start, now)
         else:
@@ -132,12 +147,16 @@ class Monitor(VlaNode[MonitorConfig]):
 
     def _see_report(self, message: StreamReport) -> None:
         try:
-            self._seen.reports.add(message, time.monotonic())
+            if not self._seen.reports.add(message, time.monotonic()):
+                return
         except ValueError as error:
             if self._limiter.due("report"):
                 self.get_logger().warning(f"{error}: not used")
             return
-        self._debug.say(lambda: report_line(message))
+        for name, value in set_parameters(message).items():
+            self._run_state.ask(f"{message.node} {name}", value)
+        if message.stream:
+            self._debug.say(lambda: report_line(message))
         if (message.node, message.stream) == ("action_expert", "action_expert"):
             self._judge()
 
@@ -155,9 +174,12 @@ class Monitor(VlaNode[MonitorConfig]):
             reasons=told(chunk.reasons),
             waiting_for=self._seen.reports.waiting_for(),
             hold=self._seen.reports.hold(seconds(chunk.header.stamp)),
+            conflict=self._conflict(),
         )
         before = self._condition
-        self._condition = Condition(state, reason, self._seen.reports.troubles())
+        reports = self._seen.reports
+        troubles = (*reports.troubles(), *reports.lost(self._run_state.values))
+        self._condition = Condition(state, reason, troubles)
         changed = (state, self._condition.troubles) != (before.state, before.troubles)
         self._undiagnosed |= changed
         if changed or (reason != self._told and time.monotonic() - self._told_at > _REASON_PERIOD):
@@ -167,6 +189,15 @@ class Monitor(VlaNode[MonitorConfig]):
         if self.config.duration and time.monotonic() - self._start >= self.config.duration:
             self.get_logger().info(f"duration of {self.config.duration:g} s is over")
             self.finished = True
+
+    def _conflict(self) -> str:
+        """What is there more than once, in plain words; '' if nothing is."""
+        if conflict := self._seen.reports.conflict():
+            return conflict
+        speaks = time.monotonic() - self._stranger_spoke <= QUIET
+        if speaks and self._seen.reports.has_expert_besides(self._stranger):
+            return str(self._who_acts)
+        return ""
 
     def _tell(self) -> None:
         self._judge()
@@ -182,6 +213,7 @@ class Monitor(VlaNode[MonitorConfig]):
             state=int(self._condition.state),
             reason=self._condition.reason,
             troubles=list(self._condition.troubles),
+            source_id=self.source_id,
         )
         fill_status(status, self._seen, time.monotonic())
         self._status.publish(status)

@@ -33,7 +33,7 @@ FEATURES = _reliable(20)
 REPORTS = _reliable(50)
 DIAGNOSTICS = _reliable(10)
 # The last message is kept for nodes that start later.
-INSTRUCTION = STATUS = _latched(1)
+INSTRUCTION = STATUS = RUN_STATE = _latched(1)
 # As ROS itself publishes a node's log; not every release of rclpy has a name for it.
 ROSOUT = QoSProfile(
     depth=1000,
@@ -57,10 +57,26 @@ def newest() -> QoSProfile:
     return _reliable(1)
 
 
+def latched_of_several() -> QoSProfile:
+    """To hear the last message of each of several publishers."""
+    return _latched(20)
+
+
+def unlatched() -> QoSProfile:
+    """To hear those who do not keep their last message for others."""
+    return _reliable(20)
+
+
+def recent() -> QoSProfile:
+    """The newest message matters, and who else has published since the last look, 0.1 s before."""
+    return _reliable(20)
+
+
 def newest_image(reliability: str) -> QoSProfile:
     """Likewise for images; ``reliability`` is reliable or best_effort.
 
     A message that comes in pieces takes a place from its first piece on, and puts the oldest out:
-    with one place there would be none to read while the next is on its way.
+    with one place there would be none to read while the next is on its way. The others are to show
+    who else publishes, if anybody does.
     """
-    return QoSProfile(depth=2, reliability=ReliabilityPolicy[reliability.upper()])
+    return QoSProfile(depth=4, reliability=ReliabilityPolicy[reliability.upper()])

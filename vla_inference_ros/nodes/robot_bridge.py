@@ -90,7 +90,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
     def _publish(self, packet: RobotPacket, received: float) -> None:
         offset, clock = self._stamps.observe(packet.origin_time, packet.send_time, received)
         state = convert.robot_state(packet, offset, self.config.base_frame)
-        state.clock_uncertainty = clock.uncertainty
+        state.clock_uncertainty, state.source_id = clock.uncertainty, self.source_id
         self._state.publish(state)
         # To make these two takes as long as all the rest, and often nobody listens.
         if self._joints.get_subscription_count():

@@ -118,7 +118,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         newest = float(samples.times[-1])
         offset, clock = stamps.observe(newest, float(samples.send_times[-1]), datagram.receive_time)
         batch = sensor_batch(samples, offset, self.config.frame_id)
-        batch.clock_uncertainty = clock.uncertainty
+        batch.clock_uncertainty, batch.source_id = clock.uncertainty, self.source_id
         self._batches.publish(batch)
         self._sensor.accept(newest + offset, len(samples.times))
         handling = time.time() - datagram.receive_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vla_inference_ros.convert import seconds
@@ -11,6 +12,7 @@ from vla_inference_ros.core.bounded import BoundedTable
 from vla_inference_ros.core.console import StatusBlock
 from vla_inference_ros.core.health import SILENT_AFTER
 from vla_inference_ros.core.printable import printable, told
+from vla_inference_ros.core.source import Namesakes
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.model.interface import MIN_SAMPLES, SENSOR_WINDOW, VIEWS
 from vla_inference_ros.msg import (
@@ -61,16 +63,22 @@ _TIMINGS = {
 
 
 class Reports:
-    """The newest report of each stream, by node and stream, and when it came (monotonic s)."""
+    """The newest report of each stream, by node and stream, and when it came (monotonic s). Of two
+    nodes of one name that infer, only the first one's are kept, as long as it reports.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_several: bool = False) -> None:
+        self._nodes = Namesakes(allow_several=allow_several)
+        self._of_nodes: dict[str, tuple[StreamReport, float]] = {}  # the newest of any stream
         self._known: dict[tuple[str, str], tuple[StreamReport, float]] = {}
         self._others = BoundedTable[tuple[str, str], tuple[StreamReport, float]](
             _MOST_OTHERS, SILENT_AFTER
         )
 
-    def add(self, report: StreamReport, arrival: float) -> None:
-        """Keep a report; ValueError if it does not make sense, or is one too many."""
+    def add(self, report: StreamReport, arrival: float) -> bool:
+        """Keep a report, unless it is a stranger's; whether it was kept. ValueError if it does not
+        make sense, or is one too many.
+        """
         if len(report.problem_kinds) != len(report.problem_counts):
             raise ValueError(
                 f"a report of {report.node!r} names {len(report.problem_kinds)} kinds of problems, "
@@ -82,6 +90,14 @@ class Reports:
             raise ValueError(
                 f"a report of {report.node[:60]!r} holds more texts than one of this package's can"
             )
+        if report.node in _INFERRING:
+            source = self._nodes.of(report.node)
+            if not source.admit(report.source_id, stands_by=report.inactive):
+                return False
+        if report.node in _KNOWN:
+            self._of_nodes[report.node] = (report, arrival)
+        if not report.stream:  # of a node that has none
+            return True
         key = report.node, report.stream
         if report.stream in _KNOWN.get(report.node, ()):
             self._known[key] = (report, arrival)
@@ -90,6 +106,23 @@ class Reports:
                 f"a report of {report.node!r} on {report.stream!r} is one more than {_MOST_OTHERS} "
                 "of streams that no node of this package has: what publishes on /vla/reports?"
             )
+        return True
+
+    def conflict(self) -> str:
+        """Which of the nodes that infer report more than once, in plain words; '' if none does."""
+        return self._nodes.conflict()
+
+    def is_of_expert(self, chunk: ActionChunk) -> bool:
+        """Whether a chunk is of the action expert that reports; what others publish says nothing
+        of this inference.
+        """
+        report = self.get(*_EXPERT)
+        return not self.is_silent(report) and chunk.source_id == report.source_id
+
+    def has_expert_besides(self, source_id: int) -> bool:
+        """Whether there is an action expert, and not of this source."""
+        report = self.get(*_EXPERT)
+        return not self.is_silent(report) and source_id != report.source_id
 
     def get(self, node: str, stream: str) -> StreamReport:
         """The newest report of a stream; an empty one if there is none."""
@@ -149,6 +182,22 @@ class Reports:
                 found |= dict.fromkeys(f"{whose}: {what}" for what in report.troubles)
         return tuple(told(list(found)))
 
+    def lost(self, asked: Mapping[str, str]) -> tuple[str, ...]:
+        """Which of the parameters that were ``asked`` for, by node and name, as in "vlm verbosity",
+        a node does not know of any more.
+        """
+        found = []
+        for key, value in sorted(asked.items()):
+            node, _, name = key.partition(" ")
+            report, arrival = self._of_nodes.get(node, (None, -math.inf))
+            if not name or report is None or time.monotonic() - arrival > SILENT_AFTER:
+                continue
+            if name not in set_parameters(report):
+                found.append(
+                    f"{node}: parameter {name}, which was set to {value}, was lost in a restart"
+                )
+        return tuple(found)
+
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
         lacks = [node for node, stream in _STAGES if self.silence(node, stream) > SILENT_AFTER]
@@ -163,14 +212,19 @@ class Reports:
         return lacks
 
 
+def set_parameters(report: StreamReport) -> dict[str, str]:
+    """The parameters of a report's node that were set while it ran."""
+    return {name: value for name, _, value in (e.partition(":=") for e in report.set_parameters)}
+
+
 @dataclass(slots=True)
 class Seen:
     """What the monitor has seen: the newest of each, and what the statistics are made of."""
 
+    reports: Reports = field(default_factory=Reports)
     features: VLFeatures | None = None
     chunk: ActionChunk | None = None
     robot_state: RobotState | None = None
-    reports: Reports = field(default_factory=Reports)
     vl_time: SlidingStatistics = field(default_factory=SlidingStatistics)
     action_time: SlidingStatistics = field(default_factory=SlidingStatistics)
     action_interval: SlidingStatistics = field(default_factory=SlidingStatistics)

@@ -22,8 +22,8 @@ from vla_inference_ros.core.troubles import (
 )
 from vla_inference_ros.model.interface import VIEWS, FrameError, View
 from vla_inference_ros.nodes import qos
-from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import ParameterError
+from vla_inference_ros.nodes.picture_inbox import PictureInbox
 from vla_inference_ros.nodes.stream import Stream
 
 _PATIENCE = 5.0  # from the start on, before a view without images is warned of [s]
@@ -48,9 +48,18 @@ class ViewInput:
     """For two threads: the one that makes updates and the one that watches the pictures."""
 
     def __init__(
-        self, node: Node, stream: Stream, compressed: str, raw: str, reliability: str
+        self,
+        node: Node,
+        stream: Stream,
+        compressed: str,
+        raw: str,
+        reliability: str,
+        *,
+        allow_several: bool,
     ) -> None:
-        """Of the topics ``compressed`` and ``raw``, one may be empty; the view is the stream's."""
+        """Of the topics ``compressed`` and ``raw``, one may be empty; the view is the stream's.
+        With ``allow_several``, a topic's pictures may be of more than one publisher.
+        """
         self._stream = stream
         self._lock = threading.Lock()  # of the inboxes and of what has come
         self._patient_until = time.monotonic() + _PATIENCE
@@ -58,12 +67,13 @@ class ViewInput:
         self._looked_at: _Picture | None = None
         self.dead: tuple[str, ...] = ()  # what is dead about the pictures, set as a whole
         profile = qos.newest_image(reliability)
-        self._sources: list[tuple[Inbox[Any], Callable[[Any], Any]]] = []
+        self._sources: list[tuple[PictureInbox, Callable[[Any], Any]]] = []
         if compressed:
-            inbox = Inbox(node, CompressedImage, compressed, profile)
+            inbox = PictureInbox(node, CompressedImage, compressed, profile, allow_several)
             self._sources.append((inbox, lambda message: message.data.tobytes()))
         if raw:
-            self._sources.append((Inbox(node, Image, raw, profile), rgb_pixels))
+            inbox = PictureInbox(node, Image, raw, profile, allow_several)
+            self._sources.append((inbox, rgb_pixels))
 
     @property
     def name(self) -> str:
@@ -74,6 +84,8 @@ class ViewInput:
         """Start over, as after a pause."""
         with self._lock:
             self._picture = self._looked_at = None
+            for inbox, _ in self._sources:
+                inbox.forget()
             self._patient_until = time.monotonic() + _PATIENCE
         self.note_dead([])
 
@@ -92,6 +104,12 @@ class ViewInput:
             return None
         self._looked_at = picture
         return self._read(picture)
+
+    def conflict(self) -> str:
+        """Who publishes pictures of the view besides its camera, in plain words; '' if nobody."""
+        with self._lock:
+            conflicts = [each for inbox, _ in self._sources if (each := inbox.conflict())]
+        return "; ".join(f"{self._stream.name}: {conflict}" for conflict in conflicts)
 
     def drop(self, error: FrameError, stamp: float | None = None) -> None:
         """Forget a picture that cannot be read: the view waits for the next one. ``stamp`` is its,
@@ -127,7 +145,14 @@ class ViewInput:
         with self._lock:
             fresh = []
             for inbox, read in self._sources:
-                message = inbox.newest()
+                message, refused = inbox.newest()
+                if refused:
+                    self._stream.problem(
+                        "other publisher",
+                        f"pictures of a second publisher are not used: {inbox.conflict()}",
+                        refused,
+                        told=True,
+                    )
                 if message is not None:
                     stamp = seconds(message.header.stamp)
                     self._stream.accept(stamp)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 import rclpy
@@ -21,8 +22,10 @@ from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
+from vla_inference_ros.convert import header
 from vla_inference_ros.core.memory import limit_told, out_of_memory
 from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority, threads
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
@@ -78,8 +81,12 @@ class VlaNode(Node, Generic[Config]):
         super().__init__(name, **node_arguments)
         self._printable_logger = PrintableLogger(super().get_logger().name)
         self._callbacks: Stream | None = None  # what could not be handled, once there is any
+        self.source_id = 1 + secrets.randbelow(2**64 - 1)  # of all that this node publishes
+        self._set_parameters: dict[str, str] = {}  # while the node ran
+        self._has_set = False  # and has not told so yet
         follow_verbosity(self)
         self.config: Config = declare(self, config_type)
+        self.add_post_set_parameters_callback(self._note_parameters)
         _check_cpus(self.config)
         self.finished = False  # set by a node that has done what it was asked to, or cannot
         self.exit_status = 0  # then set by one that could not do all that it was for
@@ -143,6 +150,16 @@ class VlaNode(Node, Generic[Config]):
         self._callbacks.refuse(error)
 
     @property
+    def is_inactive(self) -> bool:
+        """Whether the node is a managed one that does not work at the moment."""
+        return False
+
+    def _note_parameters(self, parameters: list[Parameter[Any]]) -> None:
+        given = {each.name: str(each.value) for each in parameters}
+        self._set_parameters = {**self._set_parameters, **given}  # another thread may read it
+        self._has_set = True
+
+    @property
     def failure(self) -> BaseException | None:
         """What a worker died of, if one did."""
         return next((worker.error for worker in self._workers if worker.error), None)
@@ -194,17 +211,33 @@ class VlaNode(Node, Generic[Config]):
         self._looked = now
         self.publish_news()
 
+    def tell_parameters(self) -> None:
+        """Report at once if parameters have been set: the node may be killed at any moment."""
+        if self._has_set:
+            self._has_set = False
+            self.publish_reports()
+
     def publish_news(self) -> None:
         """Publish what is known of each stream whose troubles have come or gone."""
-        for stream in self._streams:
-            if stream.has_news():
-                self._reports.publish(stream.report(self.now()))
+        self._publish_reports_of([stream for stream in self._streams if stream.has_news()])
 
     def publish_reports(self) -> None:
         """Publish what is known of each stream, now."""
+        self._publish_reports_of(self._streams)
+        if not self._streams:
+            alone = StreamReport(header=header(self.now()), node=self.get_name())
+            self._reports.publish(self._signed(alone))
+
+    def _publish_reports_of(self, streams: Sequence[Stream]) -> None:
         now = self.now()
-        for stream in self._streams:
-            self._reports.publish(stream.report(now))
+        for stream in streams:
+            self._reports.publish(self._signed(stream.report(now)))
+
+    def _signed(self, report: StreamReport) -> StreamReport:
+        """The report with what it says of the node as a whole."""
+        report.source_id, report.inactive = self.source_id, self.is_inactive
+        report.set_parameters = [f"{name}:={value}" for name, value in self._set_parameters.items()]
+        return report
 
 
 def run(node_type: Callable[[], VlaNode[Any]], segment: int = SMALL_SEGMENT) -> int:
@@ -252,6 +285,7 @@ def run(node_type: Callable[[], VlaNode[Any]], segment: int = SMALL_SEGMENT) -> 
             try:
                 executor.spin_once(timeout_sec=_LOOK_PERIOD)
                 node.look()
+                node.tell_parameters()
             except Exception as error:  # of one message or timer: all others are handled
                 if not rclpy.ok():
                     raise

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import String
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.schedule import Schedule
@@ -33,12 +32,17 @@ from vla_inference_ros.nodes.debug_lines import update_line
 from vla_inference_ros.nodes.managed_node import ManagedNode
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.picture_watch import PictureWatch
+from vla_inference_ros.nodes.run_state import (
+    LONGEST_INSTRUCTION,
+    InstructionError,
+    RunStateKeeper,
+)
+from vla_inference_ros.nodes.sourced_inbox import several_parameter
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.view_input import ViewInput, check_views
 from vla_inference_ros.nodes.vla_node import run
 
-_LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
 _LONG_DECODING = 0.05  # of the pictures of one update [s]
 
 
@@ -91,6 +95,7 @@ class VlmConfig(ThreadConfig):
         minimum=0.001,
         maximum=3600.0,
     )
+    allow_several_publishers: bool = several_parameter()
     autostart: bool = parameter(
         True, "configure and activate at the start; false leaves that to ros2 lifecycle"
     )
@@ -111,15 +116,15 @@ class Vlm(ManagedNode[VlmConfig]):
         super().__init__("vlm", VlmConfig, **node_arguments)
         config = self.config
         check_views(config.views, config.compressed_topics, config.raw_topics)
-        if len(config.instruction) > _LONGEST_INSTRUCTION:
+        if len(config.instruction) > LONGEST_INSTRUCTION:
             raise ParameterError(
                 f"parameter 'instruction' has {len(config.instruction)} characters, more than "
-                f"{_LONGEST_INSTRUCTION}"
+                f"{LONGEST_INSTRUCTION}"
             )
         self._budget = age_budget(config, "image")
         self._model: FeatureModel | None = None
         self._on_cpu = False
-        self._instruction = config.instruction
+        self._told_instruction = config.instruction
         self._debug = DebugRecords(self)
         self._update_id = 0
         self._taken: dict[str, float] = {}  # stamp of each view's picture of this update [Unix s]
@@ -127,9 +132,7 @@ class Vlm(ManagedNode[VlmConfig]):
         self._note_update = self._stage.timer("vlm", config.vl_reuse / config.action_rate)
         self._note_decoding = self._stage.timer("jpeg decode", _LONG_DECODING)
         self._features = self.create_publisher(VLFeatures, "/vla/features", qos.FEATURES)
-        self.create_subscription(
-            String, "/vla/instruction", self._change_instruction, qos.INSTRUCTION
-        )
+        self._run_state = RunStateKeeper(self, self._note_run_state, self._refuse_instruction)
         self._views = {
             view: ViewInput(
                 self,
@@ -137,6 +140,7 @@ class Vlm(ManagedNode[VlmConfig]):
                 compressed,
                 raw,
                 config.image_reliability,
+                allow_several=config.allow_several_publishers,
             )
             for view, compressed, raw in zip(
                 config.views, config.compressed_topics, config.raw_topics, strict=True
@@ -181,20 +185,19 @@ class Vlm(ManagedNode[VlmConfig]):
         """A model that computes on the CPU keeps its ordinary priority: all else would wait."""
         super().claim_cpu(cpu_affinity, 0 if self._on_cpu else realtime_priority)
 
-    def _change_instruction(self, message: String) -> None:
-        instruction = message.data.strip()
-        if not instruction:
-            self._stage.problem("empty instruction", "an empty /vla/instruction is not used")
-            return
-        if len(instruction) > _LONGEST_INSTRUCTION:
-            self._stage.problem(
-                "long instruction",
-                f"an instruction of {len(instruction)} characters is not used: give it in at most "
-                f"{_LONGEST_INSTRUCTION}",
-            )
-            return
-        self.get_logger().info(f"instruction is now {instruction!r}")
-        self._instruction = instruction
+    @property
+    def _instruction(self) -> str:
+        """The prompt: that of the last message on /vla/instruction, whenever it came."""
+        asked = self._run_state.instruction
+        return self.config.instruction if asked is None else asked
+
+    def _note_run_state(self) -> None:
+        if self._instruction != self._told_instruction:
+            self._told_instruction = self._instruction
+            self.get_logger().info(f"instruction is now {self._instruction!r}")
+
+    def _refuse_instruction(self, error: InstructionError) -> None:
+        self._stage.problem(error.kind, str(error))
 
     def work(self, stopping: threading.Event) -> None:
         """Update until ``stopping`` is set."""
@@ -258,6 +261,7 @@ class Vlm(ManagedNode[VlmConfig]):
             finished=time_message(finished),
             shape=list(features.shape),
             data=array("f", features.tobytes()),
+            source_id=self.source_id,
         )
         self._features.publish(message)
         self._stage.accept(oldest)
@@ -271,6 +275,9 @@ class Vlm(ManagedNode[VlmConfig]):
         there = {view.name for view in views}
         missing = [view for view in self.config.views if view not in there]
         holds = [f"no image of {', '.join(missing)}"] if missing else []
+        if not self._run_state.is_informed:
+            holds.append("asking the other nodes for the instruction")
+        holds += filter(None, (view.conflict() for view in self._views.values()))
         reasons: list[str] = []
         for view in views:
             complaint, unusable = self._budget.excess(f"image of {view.name} is", now - view.stamp)

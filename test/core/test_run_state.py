@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from vla_inference_ros.core.run_state import Entry, RunState
+
+NAME = "/vla/instruction"
+
+
+def state(now: int) -> RunState:
+    return RunState(lambda: now)
+
+
+def tell(one: RunState, other: RunState) -> bool:
+    names, entries = list(one.entries), one.entries.values()
+    return other.merge(names, [each.value for each in entries], [each.time for each in entries])
+
+
+def test_what_was_asked_for_last_holds_whatever_the_clocks_say() -> None:
+    ahead, behind = state(2000), state(1000)
+    assert ahead.ask(NAME, "first")
+    assert tell(ahead, behind)
+    assert behind.ask(NAME, "second")
+    assert tell(behind, ahead)
+    assert ahead.value(NAME) == behind.value(NAME) == "second"
+
+
+def test_what_is_from_before_does_not_replace_what_is_later() -> None:
+    keeper = state(1000)
+    keeper.ask(NAME, "later")
+    assert not keeper.ask(NAME, "before", time=999)
+    assert keeper.value(NAME) == "later"
+    assert keeper.value("another") is None
+
+
+def test_one_who_starts_learns_all_and_what_is_known_is_no_news() -> None:
+    old, new = state(1000), state(2000)
+    for name in ("a", "b"):
+        old.ask(name, name.upper())
+    assert tell(old, new)
+    assert new.entries == old.entries
+    assert not tell(old, new)
+
+
+def test_all_come_to_the_same_in_whatever_order_they_hear_of_it() -> None:
+    order = random.Random(1)
+    for _ in range(50):
+        keepers = [state(order.randrange(1000)) for _ in range(4)]
+        for number in range(6):
+            order.choice(keepers).ask(order.choice("ab"), str(number))
+        pairs = list(itertools.permutations(keepers, 2))
+        order.shuffle(pairs)
+        for _ in range(2):
+            for one, other in pairs:
+                tell(one, other)
+        assert all(keeper.entries == keepers[0].entries for keeper in keepers)
+
+
+def test_a_message_whose_lengths_differ_is_refused_whole() -> None:
+    keeper = state(1000)
+    with pytest.raises(ValueError, match="zip"):
+        keeper.merge(["a", "b"], ["1"], [1, 2])
+    assert not keeper.entries
+
+
+def test_names_beyond_all_measure_are_not_kept() -> None:
+    keeper = state(1000)
+    for number in range(1000):
+        keeper.ask(f"name {number}", "value")
+    assert len(keeper.entries) == 200
+    assert keeper.ask("name 0", "another")
+    assert keeper.entries["name 0"] == Entry(
+        max(e.time for e in keeper.entries.values()), "another"
+    )

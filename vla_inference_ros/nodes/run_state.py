@@ -1,0 +1,156 @@
+"""Keeps what was asked for while the run goes on, together with the nodes that do so too.
+
+A message on /vla/instruction is heard once, by those who are there. Here each keeper tells what it
+knows on /vla/run_state, whose last message is kept for nodes that start later: so a node that has
+died and was started again learns what it had been told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from std_msgs.msg import String
+
+from vla_inference_ros.convert import header
+from vla_inference_ros.core.run_state import Entry, RunState
+from vla_inference_ros.msg import RunState as RunStateMessage
+from vla_inference_ros.nodes import qos
+from vla_inference_ros.nodes.vla_node import VlaNode
+
+INSTRUCTION = "/vla/instruction"
+LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
+
+_REMEMBERED = 16  # instructions
+_JUST_STARTED = 5.0  # in which messages may come that others have heard long ago [s]
+_PATIENCE = 1.0  # for what other keepers know [s]
+
+
+class InstructionError(ValueError):
+    """An instruction that cannot be used; ``kind`` is the word that it is counted by."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def checked_instruction(text: str) -> str:
+    """The instruction without spaces around it. Raises InstructionError."""
+    instruction = text.strip()
+    if not instruction:
+        raise InstructionError("empty instruction", "an empty /vla/instruction is not used")
+    if len(instruction) > LONGEST_INSTRUCTION:
+        raise InstructionError(
+            "long instruction",
+            f"an instruction of {len(instruction)} characters is not used: give it in at most "
+            f"{LONGEST_INSTRUCTION}",
+        )
+    return instruction
+
+
+class RunStateKeeper:
+    """One keeper. For the executor's thread; any may read the properties."""
+
+    def __init__(
+        self,
+        node: VlaNode[Any],
+        changed: Callable[[], None] = lambda: None,
+        refused: Callable[[InstructionError], None] = lambda error: None,
+    ) -> None:
+        """``changed`` is called when the state has, ``refused`` for an instruction that cannot be
+        used.
+        """
+        self._node, self._changed, self._refused = node, changed, refused
+        self._state = RunState()
+        self._asked: tuple[Entry, ...] = ()
+        self._started = time.monotonic()
+        self._has_heard = False
+        self._publisher = node.create_publisher(RunStateMessage, "/vla/run_state", qos.RUN_STATE)
+        node.create_subscription(
+            RunStateMessage, "/vla/run_state", self._hear, qos.latched_of_several()
+        )
+        # Who publishes without keeping the last message does not match one who asks for it, which
+        # is no reason to warn.
+        node.create_subscription(String, INSTRUCTION, self._hear_instruction, qos.unlatched())
+        node.create_subscription(
+            String,
+            INSTRUCTION,
+            self._hear_instruction,
+            qos.latched_of_several(),
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+        )
+        self._heard: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)  # when published, and what
+        self._publish()  # so that others know that there is nothing
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether another keeper has told what it knows, or none seems to be there."""
+        return self._has_heard or time.monotonic() - self._started > _PATIENCE
+
+    @property
+    def instruction(self) -> str | None:
+        """The prompt that was asked for last; None if none was."""
+        return self._asked[-1].value if self._asked else None
+
+    @property
+    def asked(self) -> tuple[Entry, ...]:
+        """The prompts that were asked for lately, the last one last."""
+        return self._asked
+
+    @property
+    def values(self) -> dict[str, str]:
+        """All that was asked for, by name."""
+        return {name: entry.value for name, entry in self._state.entries.items()}
+
+    def ask(self, name: str, value: str) -> None:
+        """Something has been asked for, by another way than a message on /vla/instruction."""
+        if self._state.value(name) != value and self._state.ask(name, value):
+            self._tell()
+
+    def _hear(self, message: RunStateMessage) -> None:
+        if message.source_id == self._node.source_id:
+            return
+        self._has_heard = True
+        try:
+            is_news = self._state.merge(message.names, message.values, message.times)
+        except ValueError:  # from a program that does not keep to the message's form
+            return
+        if is_news:
+            self._tell()
+
+    def _hear_instruction(self, message: String, info: dict[str, Any]) -> None:
+        heard = (info["source_timestamp"], message.data)
+        if heard in self._heard:  # by the other subscription
+            return
+        self._heard.append(heard)
+        try:
+            instruction = checked_instruction(message.data)
+        except InstructionError as error:
+            self._refused(error)
+            return
+        is_old = time.monotonic() - self._started < _JUST_STARTED  # it may be, at least
+        published = int(info["source_timestamp"]) if is_old else None
+        if self._state.ask(INSTRUCTION, instruction, published):
+            self._tell()
+
+    def _tell(self) -> None:
+        newest = self._state.entries.get(INSTRUCTION)
+        if newest and newest not in self._asked:
+            self._asked = (*self._asked, newest)[-_REMEMBERED:]
+        self._publish()
+        self._changed()
+
+    def _publish(self) -> None:
+        entries = self._state.entries
+        self._publisher.publish(
+            RunStateMessage(
+                header=header(self._node.now()),
+                names=list(entries),
+                values=[entry.value for entry in entries.values()],
+                times=[entry.time for entry in entries.values()],
+                source_id=self._node.source_id,
+            )
+        )
