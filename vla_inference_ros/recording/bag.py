@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from vla_inference_ros.recording.messages import (
     sensor_datagram,
 )
 from vla_inference_ros.recording.odd import Leaving, Odd, OddError, RecordingError
+from vla_inference_ros.recording.older import OlderMessages, OtherVersionError, hash_of
 from vla_inference_ros.recording.pairing import Pairing, Picture
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.topics import (
@@ -56,6 +58,7 @@ class Bag:
         self.path = path
         self.odd = Odd(strict)
         self._files = open_files(path)
+        self._older: dict[str, OlderMessages] = {}  # of topics that were checked
         if not TOPICS.keys() & self._files.topics.keys():
             found = ", ".join(sorted(self._files.topics)) or "none at all"
             raise RecordingError(
@@ -121,22 +124,38 @@ class Bag:
             if made is not None:
                 yield made
 
+    def current(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        """The messages of topics in the form that their types have now, oldest first."""
+        for raw, leaving in self._checked(topics):
+            older = self._older.get(raw.topic)
+            where = self._where(raw.topic, raw.stamp_ns)
+            data = leaving.made(where, older.bring_up, raw.data) if older else raw.data
+            if data is not None:
+                yield raw if older is None else replace(raw, data=data)
+
     def _messages(self, *topics: str) -> Iterator[tuple[RawMessage, Any]]:
+        for raw, leaving in self._checked(topics):
+            older = self._older.get(raw.topic)
+            try:
+                message = older.read(raw.data) if older else _deserialized(raw)
+            except ValueError as error:
+                what = f"{self._where(raw.topic, raw.stamp_ns)}: {error}"
+                leaving.out(OddError("does not deserialize", what))
+                continue
+            yield raw, message
+
+    def _checked(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Leaving]]:
+        """The messages of topics that can be read, and where to tell what is odd of each."""
         for topic in topics:
             self.check(topic)
         leavings = {topic: self.odd.reading(topic) for topic in topics}
         for raw in self.raw(topics):
-            try:
-                message = deserialize_message(raw.data, message_class(raw.type))
-            except Exception as error:  # whatever the middleware raises
-                where = self._where(raw.topic, raw.stamp_ns)
-                what = f"{where}: does not deserialize: {error}"
-                leavings[raw.topic].out(OddError("does not deserialize", what))
-                continue
-            yield raw, message
+            yield raw, leavings[raw.topic]
 
     def check(self, topic: str) -> None:
-        """RecordingError if a topic of a run is of another type, or version of it, than ours."""
+        """RecordingError if a topic of a run is of another type than ours, or of a version of it
+        that has what ours has not.
+        """
         found = self._files.topics.get(topic)
         if found is None:
             return
@@ -145,14 +164,28 @@ class Bag:
                 f"{self.path}: {topic} is of type {found.type}, not {TOPICS[topic]}: is it "
                 "another node's?"
             )
-        if found.type_hash and found.type_hash != _hash_of(found.type):
+        if topic in self._older:
+            return
+        try:
+            told = found.type_hash or (found.definition and hash_of(found.type, found.definition))
+            if told in ("", _hash_of(found.type)):
+                return
+            self._older[topic] = OlderMessages(found.type, found.definition)
+        except OtherVersionError as error:
             raise RecordingError(
-                f"{self.path}: {topic} was recorded with another version of {found.type}: read it "
-                "with the version of this package that recorded it"
-            )
+                f"{self.path}: {topic} was recorded with another version of {found.type} "
+                f"({error}): read it with the version of this package that recorded it"
+            ) from error
 
     def _where(self, topic: str, stamp_ns: int) -> str:
         return f"{self.path}: the message on {topic} at {stamp_ns / 1e9:.6f}"
+
+
+def _deserialized(raw: RawMessage) -> Any:
+    try:
+        return deserialize_message(raw.data, message_class(raw.type))
+    except Exception as error:  # whatever the middleware raises
+        raise ValueError(f"does not deserialize: {error}") from error
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import yaml
 
 from vla_inference_ros.recording.bag_metadata import METADATA_FILE
-from vla_inference_ros.recording.mcap_format import McapError
+from vla_inference_ros.recording.mcap_format import McapError, Schema
 from vla_inference_ros.recording.mcap_scan import McapScan, messages
 from vla_inference_ros.recording.recording import RecordingError
 
@@ -34,10 +34,11 @@ class RawMessage:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic's type, and its hash as far as the bag tells."""
+    """A topic's type, and as far as the bag tells its hash and its definition (``ros2msg``)."""
 
     type: str
     type_hash: str = ""
+    definition: str = ""
 
 
 class BagFiles(Protocol):
@@ -138,7 +139,9 @@ class _McapFiles:
         for scan in self._scans:
             for channel in scan.channels.values():
                 self.topics[channel.topic] = Topic(
-                    scan.type_of(channel), channel.metadata.get("topic_type_hash", "")
+                    scan.type_of(channel),
+                    channel.metadata.get("topic_type_hash", ""),
+                    _text(scan.schemas.get(channel.schema)),
                 )
         if not self.complete and not any(len(scan.starts) for scan in self._scans):
             raise RecordingError(f"{path} was cut off before its first messages were whole")
@@ -166,7 +169,9 @@ class _RosbagsFiles:
         for file in files:
             with _opened(file) as reader:
                 for connection in reader.connections:
-                    self.topics[connection.topic] = Topic(connection.msgtype, connection.digest)
+                    self.topics[connection.topic] = Topic(
+                        connection.msgtype, connection.digest, connection.msgdef.data
+                    )
 
     def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
         for file in self._files:
@@ -175,6 +180,10 @@ class _RosbagsFiles:
                 if wanted:  # an empty list would stand for all
                     for connection, stamp, data in reader.messages(wanted):
                         yield RawMessage(connection.topic, connection.msgtype, stamp, bytes(data))
+
+
+def _text(schema: Schema | None) -> str:
+    return schema.text if schema is not None and schema.encoding == "ros2msg" else ""
 
 
 @contextmanager

@@ -61,9 +61,7 @@ def inputs(recording: Recording) -> Iterator[Input]:
 
 
 def _of_bag(bag: Bag) -> Iterator[Input]:
-    for topic in INPUTS:
-        bag.check(topic)
-    for raw in bag.raw(INPUTS):
+    for raw in bag.current(INPUTS):
         yield Input(raw.topic, raw.stamp_ns, raw.data)
 
 
