@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marks import VIEW_OF
+from second_publishers import SECOND_PUBLISHERS
 from strangers import (
     REPORTERS,
     Stranger,
@@ -123,6 +124,8 @@ def cases() -> list[Case]:
         ("a second camera of a name", second_camera(f"zed_{_ONE}_left"), view1),
     ):
         found.append(Case(f"a stranger: {name}", {}, stranger, blamed))
+    for name, second in SECOND_PUBLISHERS.items():
+        found.append(Case(f"second publisher: {name}", {}, second, second.streams))
     found.append(
         Case(
             "all cameras: queue for a bridge that is away",

@@ -151,6 +151,7 @@ class Sweep:
             self._launch.freeze(case.absent)
             touched = time.time() + _IMAGE_AGE_SOFT  # nothing is over a limit before
         with beside(case.stranger, self._ports, self._listener.node):
+            begin = time.time() if case.stranger else begin
             while time.time() < begin + duration:
                 if touched is None and self._touched(case) > before:
                     touched = time.time()

@@ -21,6 +21,7 @@ from launched import Launch, Processes, free_ports
 from marks import MarkedCameras, MarkedRobot, MarkedSensor, frame_number, sample_numbers
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from second_publishers import SOURCE_ID as STRANGER
 from sensor_msgs.msg import CompressedImage
 from truth import UNREADABLE, Truth
 
@@ -87,7 +88,8 @@ class Listener:
 
     def check_alone(self) -> None:
         """SystemExit if another inference publishes here, whose chunks would be taken for ours."""
-        experts = self.node.count_publishers(_ACTIONS)
+        publishers = self.node.get_publishers_info_by_topic(_ACTIONS)
+        experts = sum(each.node_name != self.node.get_name() for each in publishers)
         if experts > 1:
             raise SystemExit(
                 f"{experts} nodes publish {_ACTIONS}: set ROS_DOMAIN_ID to a domain of its own"
@@ -122,7 +124,8 @@ class Listener:
         self.features[features.update_id] = features
 
     def _take_chunk(self, chunk: ActionChunk, published: float) -> None:
-        self.chunks.append(Heard(chunk, published))
+        if chunk.source_id != STRANGER:
+            self.chunks.append(Heard(chunk, published))
 
     def _take_status(self, status: InferenceStatus, published: float) -> None:
         self.statuses.append((published, status))

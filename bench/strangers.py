@@ -14,6 +14,7 @@ import numpy as np
 import zmq
 from marks import FOREIGN_FRAME, foreign_force, marked_jpeg
 from rclpy.node import Node
+from second_publishers import SecondPublisher
 
 from vla_inference_ros.convert import header
 from vla_inference_ros.core.wire import (
@@ -105,6 +106,8 @@ def beside(stranger: Stranger | None, ports: Ports, node: Node) -> Iterator[None
     if stranger is None:
         yield
         return
+    if isinstance(stranger, SecondPublisher):
+        stranger.prepare(node)
     stop = threading.Event()
     thread = threading.Thread(target=stranger, args=(stop, ports, node))
     thread.start()

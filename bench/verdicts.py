@@ -10,7 +10,7 @@ from vla_inference_ros.msg import InferenceStatus
 
 Statuses = Sequence[tuple[float, InferenceStatus]]  # when published [Unix s], in order
 
-_STREAM = re.compile(r"\b(View\d|camera|robot|sensor)\b")
+_STREAM = re.compile(r"\b(View\d|camera|robot|sensor|vla/features|vla/actions)\b")
 
 
 def streams_named(status: InferenceStatus) -> set[str]:

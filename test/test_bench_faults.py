@@ -86,6 +86,8 @@ def test_every_fault_names_its_streams() -> None:
     assert streams["robot: delay 0.8 s"] == {"robot"}
     assert streams["all: loss 20 %, reorder 5 %, duplicate 5 %"] >= {"View5", "robot", "sensor"}
     assert streams["a stranger: cameras with odd names"] == {"camera", "View1"}
+    assert streams["second publisher: View1"] == {"View1", "camera"}
+    assert streams["second publisher: actions"] == {"vla/actions"}
     unseen = [case.name for case in cases() if not case.is_seen]
     drifting = [each for each in streams if "drift" in each]
     assert unseen == ["none", *drifting, "a stranger: 3000 reporters"]
