@@ -134,6 +134,20 @@ def test_chunks_that_are_held_back_are_a_hold_at_once(
     assert found == (state, reason)
 
 
+@pytest.mark.parametrize("since", [None, 0.1, 9.0])
+def test_what_is_there_twice_is_a_hold_whatever_comes(since: float | None) -> None:
+    conflict = "/vla/actions has more than one publisher: a, b"
+    found = inference_state(
+        since_chunk=since,
+        period=0.1,
+        reasons=["late"],
+        waiting_for=["vlm"],
+        hold="features are 3.00 s old",
+        conflict=conflict,
+    )
+    assert found == (State.HOLD, conflict)
+
+
 @pytest.mark.parametrize(
     ("condition", "verdict"),
     [

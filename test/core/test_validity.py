@@ -55,6 +55,12 @@ def test_one_limit_may_be_both() -> None:
     assert budget.excess("it is", 0.51) == ("it is 0.51 s old, over the limit of 0.5 s", True)
 
 
+def test_an_input_of_two_sources_is_held_for_before_all_else() -> None:
+    conflicts = ["/robot/state has more than one publisher: a, b", "another"]
+    found = verdict(conflicts=conflicts, sensor_age=0.4)
+    assert found.hold.startswith("; ".join(conflicts) + "; the newest sensor sample is")
+
+
 # --- ages
 
 

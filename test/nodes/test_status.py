@@ -41,6 +41,60 @@ def test_a_report_that_makes_no_sense_is_refused(kinds: list[str], counts: list[
     assert reports.all() == [good]
 
 
+def test_of_two_nodes_of_one_name_the_first_is_kept_and_the_other_is_a_conflict() -> None:
+    reports = reports_of(report("vlm", "vlm", accepted=1, source_id=1))
+    now = time.monotonic()
+    assert not reports.add(report("vlm", "vlm", accepted=9, source_id=2), now)
+    assert reports.get("vlm", "vlm").accepted == 1
+    assert reports.conflict() == "more than one vlm in this ROS domain: does another graph run?"
+
+
+def test_one_that_stands_by_is_no_conflict() -> None:
+    reports = reports_of(report("vlm", "vlm", accepted=1, source_id=1))
+    standby = report("vlm", "vlm", accepted=9, source_id=2, inactive=True)
+    assert not reports.add(standby, time.monotonic())
+    assert reports.conflict() == ""
+    alone = reports_of(standby)
+    assert alone.get("vlm", "vlm").accepted == 9
+
+
+def test_two_recorders_of_one_name_are_none_of_the_inferences_conflicts() -> None:
+    reports = reports_of(
+        report("recorder", "robot", source_id=1), report("recorder", "robot", source_id=2)
+    )
+    assert reports.conflict() == ""
+
+
+def test_a_chunk_is_of_the_expert_that_reports() -> None:
+    chunk = ActionChunk(source_id=1)
+    nobody = reports_of(report("inventor", "action_expert", source_id=1))
+    assert not nobody.is_of_expert(chunk)
+    expert = reports_of(report("action_expert", "action_expert", source_id=1))
+    assert expert.is_of_expert(chunk)
+    assert not expert.is_of_expert(ActionChunk(source_id=2))
+    assert (expert.has_expert_besides(1), expert.has_expert_besides(2)) == (False, True)
+    silent = reports_of(
+        report("action_expert", "action_expert", source_id=1), silent_for=SILENT_AFTER + 1
+    )
+    assert not silent.is_of_expert(chunk)
+    assert not silent.has_expert_besides(2)
+
+
+def test_a_parameter_is_lost_if_its_node_reports_and_does_not_know_of_it() -> None:
+    asked = {"/vla/instruction": "Hold", "vlm verbosity": "debug", "gone verbosity": "quiet"}
+    knows = report("vlm", "vlm", set_parameters=["verbosity:=debug"])
+    assert reports_of(knows).lost(asked) == ()
+    assert reports_of(report("vlm", "vlm", set_parameters=["verbosity:=quiet"])).lost(asked) == ()
+    lost = ("vlm: parameter verbosity, which was set to debug, was lost in a restart",)
+    assert reports_of(knows, report("vlm", "View1")).lost(asked) == lost
+    assert reports_of(report("vlm", "")).lost(asked) == lost
+    assert reports_of(report("vlm", "vlm"), silent_for=SILENT_AFTER + 1).lost(asked) == ()
+
+
+def test_a_node_without_streams_reports_of_no_stream() -> None:
+    assert reports_of(report("web_view", "")).all() == []
+
+
 def test_silence_counts_from_the_arrival_of_the_newest_report() -> None:
     reports = reports_of(report("vlm", "vlm"), silent_for=10.0)
     assert reports.silence("vlm", "vlm") == pytest.approx(10.0, abs=1.0)

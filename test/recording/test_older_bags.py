@@ -69,8 +69,8 @@ def test_a_bag_from_before_messages_said_their_source_is_read(
 
 
 def test_its_inputs_can_be_played_to_the_nodes_of_today(tmp_path: Path) -> None:
-    then = list(inputs(older_bag(tmp_path / "older", StoragePlugin.MCAP)))
-    now = list(inputs(foreign_bag(tmp_path / "now", run_messages())))
+    then = list(inputs(Bag(older_bag(tmp_path / "older", StoragePlugin.MCAP))))
+    now = list(inputs(Bag(foreign_bag(tmp_path / "now", run_messages()))))
     assert [(each.topic, each.stamp) for each in then] == [(e.topic, e.stamp) for e in now]
     assert {each.topic for each in then} <= set(INPUTS)
     types = {each.topic: each.type for each in run_messages(1)}

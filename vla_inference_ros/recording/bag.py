@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from rclpy.serialization import deserialize_message
@@ -14,7 +14,7 @@ from rclpy.serialization import deserialize_message
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.msg import VLFeatures
-from vla_inference_ros.recording.bag_files import RawMessage, is_bag, open_files
+from vla_inference_ros.recording.bag_files import RawMessage, Topic, is_bag, open_files
 from vla_inference_ros.recording.definitions import definition_of, message_class
 from vla_inference_ros.recording.messages import (
     camera_frame,
@@ -23,7 +23,6 @@ from vla_inference_ros.recording.messages import (
     sensor_datagram,
 )
 from vla_inference_ros.recording.odd import Leaving, Odd, OddError, RecordingError
-from vla_inference_ros.recording.older import OlderMessages, OtherVersionError, hash_of
 from vla_inference_ros.recording.pairing import Pairing, Picture
 from vla_inference_ros.recording.recording import Features, Result
 from vla_inference_ros.recording.topics import (
@@ -36,6 +35,9 @@ from vla_inference_ros.recording.topics import (
     TOPICS,
 )
 from vla_inference_ros.recording.traffic import Received
+
+if TYPE_CHECKING:
+    from vla_inference_ros.recording.older import OlderMessages
 
 __all__ = ["Bag", "RawMessage", "is_bag"]
 
@@ -164,13 +166,18 @@ class Bag:
                 f"{self.path}: {topic} is of type {found.type}, not {TOPICS[topic]}: is it "
                 "another node's?"
             )
-        if topic in self._older:
-            return
+        is_known = topic in self._older or found.type_hash == _hash_of(found.type)
+        if not is_known and (found.type_hash or found.definition):
+            self._check_version(topic, found)
+
+    def _check_version(self, topic: str, found: Topic) -> None:
+        # Most bags do without it.
+        from vla_inference_ros.recording.older import OlderMessages, OtherVersionError, hash_of
+
         try:
-            told = found.type_hash or (found.definition and hash_of(found.type, found.definition))
-            if told in ("", _hash_of(found.type)):
-                return
-            self._older[topic] = OlderMessages(found.type, found.definition)
+            told = found.type_hash or hash_of(found.type, found.definition)
+            if told != _hash_of(found.type):
+                self._older[topic] = OlderMessages(found.type, found.definition)
         except OtherVersionError as error:
             raise RecordingError(
                 f"{self.path}: {topic} was recorded with another version of {found.type} "

@@ -7,14 +7,16 @@ since, as when this package learnt to say more, what is new is left as it is by 
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rclpy.serialization import serialize_message
-from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
 from vla_inference_ros.recording.definitions import definition_of, message_class
+
+if TYPE_CHECKING:
+    from rosbags.interfaces.typing import Typesdict
+    from rosbags.typesys.store import Typestore
 
 
 class OtherVersionError(ValueError):
