@@ -75,3 +75,16 @@ def test_names_beyond_all_measure_are_not_kept() -> None:
     assert keeper.entries["name 0"] == Entry(
         max(e.time for e in keeper.entries.values()), "another"
     )
+
+
+def test_what_is_beyond_all_measure_does_not_keep_what_is_asked_for_later_from_being_kept() -> None:
+    keeper = state(1000)
+    for time in (2**64 - 1, 2**63, 10**18):
+        assert not keeper.merge([NAME], ["from the far future"], [time])
+    assert not keeper.merge([NAME, "n" * 2001], ["v" * 2001, "value"], [1, 1])
+    furthest = 1000 + 10 * 365 * 86_400 * 10**9
+    assert keeper.merge([NAME], ["ahead"], [furthest])
+    keeper = RunState(lambda: 1001)
+    keeper.merge([NAME], ["ahead"], [furthest])
+    assert keeper.ask(NAME, "asked for now")
+    assert keeper.value(NAME) == "asked for now"

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_MOST_ENTRIES = 200  # names beyond these are not kept: nobody has asked for so many
+# Beyond these nothing is kept: nobody has asked for so much, and a clock is not so far ahead.
+_MOST_ENTRIES = 200
+_LONGEST = 2000  # characters of a name or a value
+_FURTHEST = 10 * 365 * 86_400 * 10**9  # [ns]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,10 +45,11 @@ class RunState:
         """Take what another keeper knows; whether any of it is news. ValueError if the lengths
         differ.
         """
-        found = dict(self.entries)
+        found, latest = dict(self.entries), self._clock() + _FURTHEST
         for name, value, at in zip(names, values, times, strict=True):
             entry = Entry(at, value)
-            if name in found or len(found) < _MOST_ENTRIES:
+            fits = len(name) <= _LONGEST and len(value) <= _LONGEST and at <= latest
+            if fits and (name in found or len(found) < _MOST_ENTRIES):
                 found[name] = max(entry, found.get(name, entry))
         is_news = found != self.entries
         self.entries = found

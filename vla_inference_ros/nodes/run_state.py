@@ -114,9 +114,12 @@ class RunStateKeeper:
         if message.source_id == self._node.source_id:
             return
         self._has_heard = True
+        said = dict(zip(message.names, message.values, strict=False))
         try:
+            if INSTRUCTION in said:
+                checked_instruction(said[INSTRUCTION])
             is_news = self._state.merge(message.names, message.values, message.times)
-        except ValueError:  # from a program that does not keep to the message's form
+        except ValueError:  # of a program that knows neither the message's form nor what fits
             return
         if is_news:
             self._tell()
