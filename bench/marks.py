@@ -7,6 +7,7 @@ sample's number is its slot of 1/650 s.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections import Counter
 from dataclasses import replace
@@ -36,6 +37,7 @@ _SEGMENT = struct.Struct(">2sH8sI")  # a comment: its marker, its length without
 _COMMENT, _OURS = b"\xff\xfe", b"VLABENCH"
 _HEAD = _COMMENT + struct.pack(">H", _SEGMENT.size - len(_COMMENT)) + _OURS
 FOREIGN_FRAME = 0xFFFF_FFFF  # the number of what a second sender sends
+_NEWEST = 2000  # samples among which one that is handed on is found: those of three seconds
 _SEARCHED = 256  # bytes of a message in which the mark must begin
 
 
@@ -210,13 +212,22 @@ def note_samples(packet: Packet, faults: Faults, stream: StreamTruth) -> None:
         Origin(time, sent)
         for time, sent in zip(datagram.times.tolist(), datagram.send_times.tolist(), strict=True)
     ]
-    if faults.content != OWN:  # its numbers come again with it
-        stream.damaged.update(numbers)
+    if faults.content != OWN:  # its numbers come again with it; only its times tell its slots
+        slots = _slots_at(datagram.times, stream)
+        stream.handed_on.update(slots)
+        stream.damaged.update(numbers, slots)
     spoilt = any(stream.origins.get(n) != o for n, o in zip(numbers, origins, strict=True))
     for number in numbers:
         stream.handed_on.add(number)
         if spoilt and faults.corrupt:
             stream.damaged.add(number)
+
+
+def _slots_at(times: NDArray[np.float64], stream: StreamTruth) -> list[float]:
+    """The numbers of the samples of late that were acquired at these times [Unix s]."""
+    wanted = set(times.tolist())
+    newest = itertools.islice(reversed(stream.origins.items()), _NEWEST)
+    return [number for number, origin in newest if origin.acquired in wanted]
 
 
 def _note(

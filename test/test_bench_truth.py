@@ -25,6 +25,7 @@ from vla_inference_ros.msg import ActionChunk, RobotState, VLFeatures
 from vla_inference_ros.sim.faults import Faults
 from vla_inference_ros.sim.formats import Packet
 from vla_inference_ros.sim.senders import CAMERA_NAMES
+from vla_inference_ros.sim.spoilt import DAMAGED, SpoiltContent
 
 T = 1_700_000_000.0  # when the chunk is for
 TAKEN = T - 0.5  # when the update took its images
@@ -307,3 +308,26 @@ def test_a_datagram_is_damaged_if_a_time_in_it_is() -> None:
     times[0] -= 0.01
     marks.note_samples([replace(good, times=times).pack()], CORRUPT, stream)
     assert stream.damaged == {UNREADABLE, *range(30, 45)}
+
+
+def test_samples_of_a_constant_sensor_are_handed_on_in_their_own_slots_and_not_believed() -> None:
+    stream = Truth()["sensor"]
+    (packet,) = marks.marked_samples(datagram(30), T, stream)
+    constant = SpoiltContent("constant").spoil([packet])
+    force = np.full(15, 7, np.float32)  # the number of an earlier sample
+    repeated = replace(SensorDatagram.unpack(constant[0]), force=force)
+    marks.note_samples([repeated.pack()], Faults(content="constant"), stream)
+    assert stream.handed_on >= set(range(30, 45))
+    assert stream.damaged >= {UNREADABLE, 7, *range(30, 45)}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_chunk_of_a_damaged_picture_is_wrong_whatever_it_says(content: str) -> None:
+    marked, truth = marks.marked_frame(frame(T), Truth()), Truth()
+    marks.note_frame(marked, Faults(content=content, only="nobody's"), truth)
+    assert not truth["View2"].unusable
+    marks.note_frame(marked, Faults(content=content), truth)
+    assert truth["View2"].unusable == {1}
+    scene = Scene().degraded()
+    scene.truth["View2"].unusable.add(7.0)
+    assert scene.wrongs == ["View2 is a damaged picture"]
