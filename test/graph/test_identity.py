@@ -174,7 +174,7 @@ def test_a_second_publisher_of_a_topic_is_refused_and_named(
     publisher = run.listener.publisher(type(run.last(topic)), topic)
     run.listener.spin_until(lambda: publisher.get_subscription_count() > 1)
     heard, begin, number = len(run.chunks), time.time(), 0
-    while time.time() < begin + 2.5:
+    while time.time() < begin + SHOWN + 0.7:
         publisher.publish(forge(run, number))
         number += 1
         run.listener.spin_for(PERIOD)
@@ -230,7 +230,7 @@ def test_a_verdict_is_not_lifted_by_another_ones_chunks_and_reports(run: Run) ->
     chunks = run.listener.publisher(ActionChunk, "/vla/actions")
     reports = run.listener.publisher(StreamReport, "/vla/reports")
     count = len(run.statuses)
-    for number in range(30):
+    for number in range(20):
         chunks.publish(chunk(run, number))
         for name in ("action_expert", "inventor"):
             report = StreamReport(node=name, stream=name, source_id=STRANGER, ready=True)
