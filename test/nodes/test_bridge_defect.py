@@ -33,7 +33,10 @@ def test_a_defect_is_a_trouble_and_no_silent_loop(
         raise ZeroDivisionError("a surprise")
 
     monkeypatch.setattr(convert, "robot_state", defective)
-    bridge = RobotBridge(parameter_overrides=[Parameter("port", value=port)])
+    given = {"port": port, "clock_mode": "trust"}  # no trouble of a clock that is being learnt
+    bridge = RobotBridge(
+        parameter_overrides=[Parameter(name, value=value) for name, value in given.items()]
+    )
     (robot,) = bridge._streams
     with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
         publisher.set(zmq.LINGER, 0)
