@@ -22,6 +22,7 @@ from rclpy.serialization import serialize_message
 from shared_memory import remove_leftovers
 
 from vla_inference_ros import convert
+from vla_inference_ros.core.one_source import SILENCE
 from vla_inference_ros.core.wire import (
     ASCAN_LENGTH,
     SENSOR_RATE,
@@ -196,6 +197,7 @@ def record_again(run: Path, tmp_path: Path, mode: str, *arguments: str) -> RunFo
     first = first_of_each(tmp_path / "first")
     with graph(output_dir, mode) as nodes:
         ready = nodes.await_ready(first)
+        time.sleep(1.1 * SILENCE)  # what was sent for it came from other connections
         assert resend([str(run), *arguments, *nodes.arguments]) == 0
         assert await_saved(output_dir, ready.plus(FRAMES, STATES, DATAGRAMS * SIZE))
     (folder,) = output_dir.glob("async_inference_*")

@@ -6,11 +6,10 @@ what others send is refused. It is the first, since nobody can know which of two
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 SILENCE = 1.0  # after which another source may take the stream over [s]
-_CONFIRMED = 0.1  # for so long that one has sent, and still nothing has come from the first [s]
+_STANDSTILL = 0.5  # a thread that has not looked for longer has stood still [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,19 @@ class Source:
     name: str = field(default="", compare=False)
 
 
+class Listening:
+    """Since when this host has listened without standing still, by a thread that looks often."""
+
+    def __init__(self, steady_time: float) -> None:
+        self.since = self._looked = steady_time
+
+    def look(self, steady_time: float) -> None:
+        """The thread has come to where it waits for what comes, at most a moment ago."""
+        if steady_time - self._looked > _STANDSTILL:
+            self.since = steady_time
+        self._looked = steady_time
+
+
 class OneSource:
     """Of one stream; for one thread. ``owner`` is the source that it belongs to, ``other`` another
     one that has sent within the last second, the first of them if there are several.
@@ -32,35 +44,19 @@ class OneSource:
     def __init__(self) -> None:
         self.owner: Source | None = None
         self.other: Source | None = None
-        self._heard = 0.0  # of the owner; the others' times are steady ones, too [s]
-        self._other_heard = 0.0
-        self._other_since = math.inf  # for so long it has sent while the owner has not
+        self._heard = self._other_heard = 0.0
 
-    def is_silent(self, steady_time: float) -> bool:
-        """Whether the owner has sent nothing for so long that another may take over."""
-        return steady_time - self._heard > SILENCE
-
-    def admits(self, source: Source, steady_time: float) -> bool:
-        """Whether an item that came from ``source`` at ``steady_time`` [s] is the stream's."""
-        if source == self.owner:
-            self._heard, self._other_since = steady_time, math.inf
+    def admits(self, source: Source, steady_time: float, listening_since: float) -> bool:
+        """Whether an item that came from ``source`` at ``steady_time`` is the stream's. This host
+        has listened ``listening_since`` [s] without standing still: what the owner has sent before
+        may be read after this.
+        """
+        silent = steady_time - max(self._heard, listening_since) > SILENCE
+        if source == self.owner or self.owner is None or silent:
+            if source != self.owner:
+                self.owner, self.other = source, None
+            self._heard = steady_time
             return True
-        if self.owner is None:
-            self._take_over(source, steady_time)
-            return True
-        if self.other is None or steady_time - self._other_heard > SILENCE:
-            self.other, self._other_since = source, steady_time
-        if source != self.other:
-            return False
-        self._other_heard = steady_time
-        self._other_since = min(self._other_since, steady_time)
-        # What the owner has sent while this host stood still is read right after the other's.
-        confirmed = steady_time - self._other_since >= _CONFIRMED
-        if not (confirmed and self.is_silent(steady_time)):
-            return False
-        self._take_over(source, steady_time)
-        return True
-
-    def _take_over(self, source: Source, steady_time: float) -> None:
-        self.owner, self._heard = source, steady_time
-        self.other, self._other_since = None, math.inf
+        if source == self.other or steady_time - self._other_heard > SILENCE:
+            self.other, self._other_heard = source, steady_time
+        return False

@@ -39,6 +39,7 @@ from vla_inference_ros.nodes.vla_node import VlaNode, run
 from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
 _MOST_WAITING = 100  # frames of a view; more than three seconds at the full rate
+_MOST_UNSTAMPED = 40  # that wait for their clock: as long as learning it takes, at that rate
 _LOOK_PERIOD = 0.1  # how often the publishing thread looks whether it should stop [s]
 DEFAULT_VIEW_MAP = [
     "View1=left+41182735",
@@ -119,7 +120,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             view: OneSender(stream, modes[view]) for view, stream in self._views.items()
         }
         self._unstamped = {
-            view: UnstampedFrames(stream, _MOST_WAITING) for view, stream in self._views.items()
+            view: UnstampedFrames(stream, _MOST_UNSTAMPED) for view, stream in self._views.items()
         }
         self._waiting: NewestItems[_Stamped] = NewestItems(_MOST_WAITING)
         self._compressed = {
@@ -167,14 +168,15 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         stream, peer = self._views[view], self._socket.peer
         camera = f"camera {frame.camera[:60]!r}"
         stamps = self._senders[view].stamps_of(
-            Source(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}")
+            Source(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}"),
+            self._socket.listening,
         )
         if stamps is None:
             return
         offset, clock = stamps.observe(frame.timestamp, frame.send_time, received)
         if not clock.calibrated:
             if self._unstamped[view].add(stamps, frame, received):
-                self._tell_of_backlog(stream)
+                self._tell_of_backlog(stream, _MOST_UNSTAMPED)
             return
         ready = self._unstamped[view].take(stamps, offset)
         if stamps.known:
@@ -182,15 +184,14 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         else:
             stream.held_back += 1
         for each, when in ready:
-            if self._waiting.put(
-                view, _Stamped(view, each, when, offset, clock, each is not frame)
-            ):
-                self._tell_of_backlog(stream)
+            stamped = _Stamped(view, each, when, offset, clock, waited=each is not frame)
+            if self._waiting.put(view, stamped):
+                self._tell_of_backlog(stream, _MOST_WAITING)
 
-    def _tell_of_backlog(self, stream: Stream) -> None:
+    def _tell_of_backlog(self, stream: Stream, most: int) -> None:
         stream.problem(
             "backlog",
-            f"more than {_MOST_WAITING} frames wait to be published: the oldest is dropped. After "
+            f"more than {most} frames wait to be published: the oldest is dropped. After "
             "a pause a sender's queue comes at once; else this machine is too slow",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from vla_inference_ros.core.one_source import SILENCE, OneSource, Source
+from vla_inference_ros.core.one_source import SILENCE, Listening, OneSource, Source
 from vla_inference_ros.core.troubles import second_source
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
 from vla_inference_ros.nodes.stream import Stream
@@ -21,16 +21,14 @@ class OneSender:
         self._source = OneSource()
         self._stamps = SenderStamps(stream, clock_mode, host)
 
-    def stamps_of(self, source: Source) -> SenderStamps | None:
-        """The clock for a good packet that has come from ``source``; None if the stream is another
-        one's, and the packet must not be used.
+    def stamps_of(self, source: Source, listening: Listening) -> SenderStamps | None:
+        """The clock for a good packet that has come from ``source`` to the thread that is
+        ``listening``; None if the stream is another one's, and the packet must not be used.
         """
         before, now = self._source.owner, time.monotonic()
-        if not self._source.admits(source, now):
-            if self._source.is_silent(now):
-                self._stream.held_back += 1
-            else:
-                self._refuse(source)
+        listening.look(now)
+        if not self._source.admits(source, now, listening.since):
+            self._refuse(source)
             return None
         if source != before:
             self._take_over(source, before)

@@ -13,6 +13,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
+from vla_inference_ros.core.one_source import Listening
 from vla_inference_ros.core.priority import thread_names, threads
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
@@ -55,6 +56,7 @@ class ZmqReceiver:
     def __init__(self, kind: int, stream: Stream, max_bytes: int, remedy: str) -> None:
         """``remedy`` is what a warning of too large a message tells a person to do."""
         self.peer = Peer("", 0, -1)
+        self.listening = Listening(time.monotonic())
         self._peers: dict[tuple[str, int], Peer] = {}
         self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
         self._endpoint = ""  # that we connect to
@@ -108,6 +110,7 @@ class ZmqReceiver:
     def messages(self, stopping: threading.Event) -> Iterator[list[bytes]]:
         """The parts of each message that comes, until ``stopping`` is set."""
         while not stopping.is_set():
+            self.listening.look(time.monotonic())
             parts = self._receive()
             if parts is not None:
                 yield parts
