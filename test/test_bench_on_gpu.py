@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference
+import simplejpeg
 from bare_packages import link_packages
-from gpu import cases, schedule, settings, updating, variants
+from gpu import cases, plain_jpeg, schedule, settings, updating, variants
 from gpu.parts import Ended, Part
 from gpu.precision import no_float8
 from gpu.schedule import Outcome
@@ -303,3 +305,18 @@ def test_layers_are_compiled_once_for_each_kind() -> None:
     np.testing.assert_allclose(compiled, plain, atol=1e-5, rtol=0)
     np.testing.assert_array_equal(bench.ours()(views), plain)
     assert counter.frame_count == 3  # and no longer than it was asked for
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR", "GRAY"])
+@pytest.mark.parametrize("least", [(0, 0), (1, 1), (100, 60), (320, 180)])
+def test_without_simplejpeg_pictures_are_the_same(order: str, least: tuple[int, int]) -> None:
+    (jpeg,) = reference.photographs(1)
+    smallest: dict[str, Any] = {"min_width": least[0], "min_height": least[1]}
+    smallest = smallest if least[0] else {}
+    expected = simplejpeg.decode_jpeg(jpeg, order, **smallest)
+    np.testing.assert_array_equal(plain_jpeg.decode_jpeg(jpeg, order, **smallest), expected)
+
+
+def test_without_simplejpeg_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match="OpenCV cannot decode it"):
+        plain_jpeg.decode_jpeg(b"\xff\xd8 no picture", "RGB")

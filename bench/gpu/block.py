@@ -17,7 +17,11 @@ import torch
 
 from gpu.schedule import Outcome
 
-_PACKAGES = ("transformers", "triton", "numpy", "opencv-python-headless", "scikit-image")
+# Without simplejpeg, pictures are decoded by OpenCV.
+_PACKAGES = (
+    *("transformers", "triton", "numpy", "opencv-python-headless", "scikit-image"),
+    "simplejpeg",
+)
 
 
 @dataclass(frozen=True, slots=True)

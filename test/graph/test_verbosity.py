@@ -7,11 +7,12 @@ import re
 import socket
 import sys
 from array import array
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import rclpy
-from harness import LATCHED, Listener, NodeProcess, free_port, running
+from harness import LATCHED, Listener, NodeProcess, Parameter, free_port, running
 from launching import Launch
 from rcl_interfaces.msg import Log
 from rcl_interfaces.msg import Parameter as ParameterMessage
@@ -48,6 +49,11 @@ def chunk(chunk_id: int, *, reasons: tuple[str, ...] = ()) -> ActionChunk:
         validity=ActionChunk.DEGRADED if reasons else ActionChunk.OK,
         reasons=list(reasons),
     )
+
+
+def monitor(**parameters: Parameter) -> AbstractContextManager[NodeProcess]:
+    """One that takes chunks of nodes that do not report, too."""
+    return running("monitor", allow_several_publishers=True, **parameters)
 
 
 def action_line(chunk_id: int, more: str = "") -> str:
@@ -94,7 +100,7 @@ def lines_of(node: NodeProcess) -> list[str]:
 def test_quiet_says_warnings_and_nothing_else(listener: Listener) -> None:
     listener.wait_until_alone()
     records = listener.listen(Log, "/rosout", LATCHED)
-    with running("monitor", verbosity="quiet", status_period=0.1) as node:
+    with monitor(verbosity="quiet", status_period=0.1) as node:
         for number in range(1, 6):
             listener.deliver(chunk(number), "/vla/actions")
         listener.deliver(update(1), "/vla/features")
@@ -109,7 +115,7 @@ def test_quiet_says_warnings_and_nothing_else(listener: Listener) -> None:
 def test_normal_says_the_lines_and_rosout_carries_each_once(listener: Listener) -> None:
     listener.wait_until_alone()
     records = listener.listen(Log, "/rosout", LATCHED)
-    with running("monitor", status_period=3600.0) as node:
+    with monitor(status_period=3600.0) as node:
         listener.deliver(chunk(1), "/vla/actions")
         node.wait_until_said("[ACTION #1]")
         listener.deliver(update(7), "/vla/features")
@@ -154,7 +160,7 @@ def test_the_wait_line_is_a_record_too(listener: Listener) -> None:
 
 def test_debug_adds_records_and_all_may_be_set_while_it_runs(listener: Listener) -> None:
     listener.wait_until_alone()
-    with running("monitor", verbosity="debug", status_period=3600.0) as node:
+    with monitor(verbosity="debug", status_period=3600.0) as node:
         listener.deliver(good_report(), "/vla/reports")
         node.wait_until_said("report of vlm: View1: 7 accepted")
         listener.deliver(chunk(1), "/vla/actions")
@@ -174,7 +180,7 @@ def test_debug_adds_records_and_all_may_be_set_while_it_runs(listener: Listener)
 
 def test_with_a_period_chunks_are_left_out_and_counted_but_not_a_change(listener: Listener) -> None:
     listener.wait_until_alone()
-    with running("monitor", action_line_period=3600.0, status_period=3600.0) as node:
+    with monitor(action_line_period=3600.0, status_period=3600.0) as node:
         for number in range(1, 6):
             listener.deliver(chunk(number), "/vla/actions")
         listener.deliver(chunk(6, reasons=("VLM late",)), "/vla/actions")

@@ -14,7 +14,7 @@ from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, ActionPace, vl_update_line
 from vla_inference_ros.core.health import Condition, State, inference_state
 from vla_inference_ros.core.printable import told
-from vla_inference_ros.core.source import QUIET
+from vla_inference_ros.core.source import QUIET, QUIET_NODE
 from vla_inference_ros.core.tally import WarningLimiter
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import diagnostics, qos
@@ -74,7 +74,8 @@ class Monitor(VlaNode[MonitorConfig]):
         self._stranger, self._stranger_spoke = 0, -math.inf  # whose chunk is not the expert's
         self._who_acts = Conflict(self, "/vla/actions")
         self._run_state = RunStateKeeper(self)
-        self._start = time.monotonic() + _START_TIME
+        self._began = time.monotonic()
+        self._start = self._began + _START_TIME
         self._condition = Condition(State.WAIT)
         self._told, self._told_at = "", -math.inf  # the last status's reason, and when it was
         self._last_diagnosis = -math.inf
@@ -101,7 +102,9 @@ class Monitor(VlaNode[MonitorConfig]):
         now = time.monotonic()
         if not (self.config.allow_several_publishers or self._seen.reports.is_of_expert(message)):
             self._stranger, self._stranger_spoke = message.source_id, now
-            if self._limiter.due("other publisher"):
+            # At its start the expert's first report may come after a chunk.
+            is_late = now - self._began > QUIET_NODE
+            if is_late and self._limiter.due("other publisher"):
                 self.get_logger().warning(
                     f"chunks of a node that does not report as action_expert: {self._who_acts}; "
                     "they say nothing of this inference"
