@@ -7,7 +7,7 @@ all of them run. The model is the stub.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +94,20 @@ class Run:
 
 
 def measure(
-    seconds: float, arguments: Mapping[str, object], log: Path, *listeners: tuple[Any, ...]
+    seconds: float,
+    arguments: Mapping[str, object],
+    log: Path,
+    *listeners: tuple[Any, ...],
+    beside: Sequence[tuple[Any, ...]] = (),
 ) -> Run:
-    """One run, with these listeners besides those to the actions and the bare real-time loop."""
+    """One run, with these listeners besides those to the actions and the bare real-time loop, and
+    ``beside`` what begins to run once all is warmed up.
+    """
     with started(arguments, log, *_LISTENERS, *listeners) as running:
+        for body, *given in beside:
+            running.listeners.start(body, *given)
+        if beside:
+            time.sleep(_WARM_UP)
         began, began_unix, cpu = time.monotonic(), time.time(), running.launch.cpu_seconds()
         time.sleep(seconds)
         ended, cpu_end = time.monotonic(), running.launch.cpu_seconds()

@@ -79,7 +79,7 @@ def _recorded(
     are removed.
     """
     saving = {"save_data": "true", "record": "true", "output_dir": folder, **arguments}
-    run = measure(seconds, saving, folder / "with.log", *others)
+    run = measure(seconds, saving, folder / "with.log", beside=others)
     missing = {}
     for pattern in ("async_inference_*", "bag_*"):
         (path,) = folder.glob(pattern)
