@@ -68,6 +68,12 @@ def full(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--full"))
 
 
+@pytest.fixture(scope="session")
+def patience(full: bool) -> float:
+    """By how much a time that is promised may be exceeded beside other tests: a factor."""
+    return 1.0 if full else 5.0
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Certificate:
     return certificate(tmp_path, "server")

@@ -76,7 +76,7 @@ class Heard:
 
 @pytest.mark.parametrize(("skew", "sends_time"), [(3600.0, True), (-3600.0, True), (0.0, False)])
 def test_what_has_waited_at_the_cameras_is_never_taken_for_new(
-    skew: float, sends_time: bool, listener: Listener
+    skew: float, sends_time: bool, listener: Listener, patience: float
 ) -> None:
     heard = Heard(listener)
     with Graph(without=["sim_camera"], dead_pictures="warn") as graph:
@@ -94,13 +94,13 @@ def test_what_has_waited_at_the_cameras_is_never_taken_for_new(
             heard.wait(lambda: any(seconds(i[-1].header.stamp) > started for i in heard.images))
             back = time.time()
             heard.wait(lambda: heard.ok_since(back))
-            assert heard.ok_since(back)[0] - back < RECOVERY
+            assert heard.ok_since(back)[0] - back < RECOVERY * patience
             heard.check()
             assert {f"{view}: {CLOCK_LEARNING}" for view in VIEWS} <= heard.troubles_since(killed)
 
 
 def test_what_has_waited_while_the_bridge_stood_still_is_as_old_as_it_is(
-    listener: Listener,
+    listener: Listener, patience: float
 ) -> None:
     heard = Heard(listener)
     with (
@@ -116,7 +116,7 @@ def test_what_has_waited_while_the_bridge_stood_still_is_as_old_as_it_is(
         bridge.send_signal(signal.SIGCONT)
         resumed = time.time()
         heard.wait(lambda: heard.ok_since(resumed))
-        assert heard.ok_since(resumed)[0] - resumed < RECOVERY
+        assert heard.ok_since(resumed)[0] - resumed < RECOVERY * patience
         heard.wait(lambda: heard.statuses[-1].state == InferenceStatus.OK)
         heard.check()
         troubles = heard.troubles_since(stopped)

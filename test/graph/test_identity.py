@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import pytest
@@ -57,8 +58,10 @@ class Run:
         self.listener.spin_until(found, self.graph.check_alive)
         return found()[0]
 
-    def held(self, begin: float, *names: str) -> float:
-        """From ``begin`` [Unix s] to the first HOLD whose reason has all the names [s]."""
+    def held(self, begin: float, *names: str, repeat: Callable[[], None] | None = None) -> float:
+        """From ``begin`` [Unix s] to the first HOLD whose reason has all the names [s]; ``repeat``
+        is done until then.
+        """
 
         def found() -> list[float]:
             return [
@@ -69,7 +72,12 @@ class Run:
                 and all(name in status.reason for name in names)
             ]
 
-        self.listener.spin_until(found, self.graph.check_alive)
+        def go_on() -> None:
+            self.graph.check_alive()
+            if repeat is not None:
+                repeat()
+
+        self.listener.spin_until(found, go_on)
         return found()[0] - begin
 
 
@@ -168,24 +176,29 @@ def is_of_stranger(made: ActionChunk) -> bool:
     ],
 )
 def test_a_second_publisher_of_a_topic_is_refused_and_named(
-    topic: str, node: str, forge: Callable[[Run, int], Any], run: Run
+    topic: str, node: str, forge: Callable[[Run, int], Any], run: Run, patience: float
 ) -> None:
     run.wait_until_ok()
     publisher = run.listener.publisher(type(run.last(topic)), topic)
     run.listener.spin_until(lambda: publisher.get_subscription_count() > 1)
-    heard, begin, number = len(run.chunks), time.time(), 0
-    while time.time() < begin + SHOWN + 0.7:
-        publisher.publish(forge(run, number))
-        number += 1
+    heard, begin, numbers = len(run.chunks), time.time(), count()
+
+    def speak() -> None:
+        publisher.publish(forge(run, next(numbers)))
         run.listener.spin_for(PERIOD)
+
+    shown = run.held(begin, topic, node, "listener", repeat=speak)
+    assert shown < SHOWN * patience
+    known = time.time() + 0.2
+    while time.time() < known + 0.7:
+        speak()
     end = time.time()
-    assert run.held(begin, topic, node, "listener") < SHOWN
     made = [each for each in run.chunks[heard:] if not is_forged(each)]
     assert not [each for each in made if is_of_stranger(each)]
     if topic != "/vla/actions":
-        held = [each for each in made if begin + SHOWN < seconds(each.header.stamp) < end]
+        held = [each for each in made if known < seconds(each.header.stamp) < end]
         assert not held
-    assert run.wait_until_ok() - end < RECOVERY
+    assert run.wait_until_ok() - end < RECOVERY * patience
 
 
 @contextmanager
@@ -210,16 +223,16 @@ def second(run: Run, name: str) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("name", ["vlm", "action_expert"])
-def test_a_second_graph_in_the_domain_is_named(name: str, run: Run) -> None:
+def test_a_second_graph_in_the_domain_is_named(name: str, run: Run, patience: float) -> None:
     run.wait_until_ok()
     with second(run, name) as begin:
-        assert run.held(begin, name) < KNOWN + SHOWN
+        assert run.held(begin, name) < (KNOWN + SHOWN) * patience
         run.listener.spin_for(0.5)
         heard = len(run.chunks)
         run.listener.spin_for(1.5)
         assert not run.chunks[heard:]
     end = time.time()
-    assert run.wait_until_ok() - end < RECOVERY
+    assert run.wait_until_ok() - end < RECOVERY * patience
 
 
 def test_a_verdict_is_not_lifted_by_another_ones_chunks_and_reports(run: Run) -> None:
@@ -229,7 +242,7 @@ def test_a_verdict_is_not_lifted_by_another_ones_chunks_and_reports(run: Run) ->
     run.held(begin, "sensor")
     chunks = run.listener.publisher(ActionChunk, "/vla/actions")
     reports = run.listener.publisher(StreamReport, "/vla/reports")
-    count = len(run.statuses)
+    before = len(run.statuses)
     for number in range(20):
         chunks.publish(chunk(run, number))
         for name in ("action_expert", "inventor"):
@@ -237,7 +250,7 @@ def test_a_verdict_is_not_lifted_by_another_ones_chunks_and_reports(run: Run) ->
             report.header.stamp = marked(time.time())
             reports.publish(report)
         run.listener.spin_for(0.1)
-    states = {status.state for status in run.statuses[count:]}
+    states = {status.state for status in run.statuses[before:]}
     assert states == {InferenceStatus.HOLD}
     run.graph.start(["sim_sensor", "sim_camera", "sim_robot"])
     run.wait_until_ok()

@@ -171,7 +171,9 @@ def test_a_parameter_that_was_lost_in_a_restart_is_named_until_it_is_set_again(r
     run.listener.spin_until(lambda: not any(trouble in each for each in run.statuses[-1].troubles))
 
 
-def test_views_in_another_order_hold_until_the_expert_is_activated_again(run: Run) -> None:
+def test_views_in_another_order_hold_until_the_expert_is_activated_again(
+    run: Run, patience: float
+) -> None:
     run.wait_until_ok()
     for views in (VIEWS[::-1], VIEWS):
         topics = [f"/camera/{view.lower()}/image_raw/compressed" for view in views]
@@ -185,7 +187,7 @@ def test_views_in_another_order_hold_until_the_expert_is_activated_again(run: Ru
             if tuple(each.views) == views and seconds(each.finished) > dead
         )
         assert run.statuses[-1].state == InferenceStatus.HOLD
-        assert seconds(run.statuses[-1].header.stamp) - begin < SHOWN
+        assert seconds(run.statuses[-1].header.stamp) - begin < SHOWN * patience
         run.listener.spin_for(0.5)
         assert not [each for each in run.good(dead) if tuple(each.views) == views]
         begin = time.time()
@@ -193,7 +195,7 @@ def test_views_in_another_order_hold_until_the_expert_is_activated_again(run: Ru
             "action_expert", Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
         )
         run.wait_until_ok()
-        assert time.time() - begin < RECOVERY
+        assert time.time() - begin < RECOVERY * patience
         assert tuple(run.chunks[-1].views) == views
 
 

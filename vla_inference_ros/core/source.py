@@ -14,6 +14,9 @@ QUIET = 1.0  # a publisher that has not spoken for longer speaks no more [s]
 QUIET_NODE = 1.5  # likewise a node, which speaks every second at least, when it reports [s]
 UNCOUNTED = 2**64 - 1  # the count of a message where the middleware counts none
 
+# A stranger counts for longer than it takes a source to lose its place: on a busy machine one that
+# speaks each second is now and then heard later, and must not come and go.
+_LINGERS = 1.5
 _FASTEST = 120.0  # messages a second of a publisher that is hardly known
 _SLACK = 3  # messages; times and counts do not fit exactly
 _REMEMBERED = 10.0  # a publisher, after its last message [s]
@@ -60,7 +63,7 @@ class Source:
         """Who else speaks, while the source does: there must be one alone."""
         if self._strangers:
             now = self._clock()
-            since = now - self._quiet
+            since = now - _LINGERS * self._quiet
             self._strangers = {who: at for who, at in self._strangers.items() if at >= since}
             if self._is_free(now):  # it was the last word of who has gone
                 return []
