@@ -14,7 +14,7 @@ from harness import Listener, NodeProcess
 
 from vla_inference_ros import convert
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, RobotPacket, SensorDatagram
-from vla_inference_ros.msg import ActionChunk
+from vla_inference_ros.msg import ActionChunk, StreamReport
 
 START = 1_700_000_000.25  # when the first thing was acquired, by its sender's clock [Unix s]
 STEP = 0.0625  # between two things of a kind; sums of it are exact [s]
@@ -93,7 +93,11 @@ def kill_recorder(
     node = NodeProcess(name, {"output_dir": str(folder)})
     traffic = Traffic(listener)
     node.wait_until_said("saving to")
-    traffic()  # waits until it listens
+    reports = listener.listen(StreamReport, "/vla/reports")
+    # That it is known to listen is not enough: it may hear what is said a second or three later.
+    listener.spin_until(
+        lambda: any(each.node == name and each.accepted for each in reports), repeat=traffic
+    )
     end = time.monotonic() + moments.uniform(0.0, 2.5)
     while time.monotonic() < end:
         traffic()
