@@ -71,6 +71,9 @@ def published(number: int) -> list[tuple[str, Any]]:
     ]
 
 
+KINDS = ("frames", "robot", "sensor", "results")
+
+
 @dataclass
 class Traffic:
     """Publishes one of each at a call; ``count`` is how many of each there have been."""
@@ -87,24 +90,32 @@ class Traffic:
 def kill_recorder(
     listener: Listener, name: str, folder: Path, moments: random.Random
 ) -> tuple[int, int]:
-    """Starts a recorder and kills it at some moment while it records. Of what was published of each
-    kind, how many it must have kept, being a second old, and how many there were.
+    """Starts a recorder and kills it at some moment while it records. Of each kind: how many it must
+    have kept, as it had reported them a second before, and how many were published.
     """
     node = NodeProcess(name, {"output_dir": str(folder)})
     traffic = Traffic(listener)
-    node.wait_until_said("saving to")
     reports = listener.listen(StreamReport, "/vla/reports")
-    # That it is known to listen is not enough: it may hear what is said a second or three later.
-    listener.spin_until(
-        lambda: any(each.node == name and each.accepted for each in reports), repeat=traffic
-    )
+
+    def taken(until: float) -> int:
+        """Of each kind, by the reports that were made until an instant [Unix s]."""
+        newest = {
+            each.stream: each.accepted
+            for each in reports
+            if each.node == name and convert.seconds(each.header.stamp) <= until
+        }
+        return min((newest.get(kind, 0) for kind in KINDS), default=0)
+
+    node.wait_until_said("saving to")
+    listener.spin_until(lambda: taken(time.time()), repeat=traffic)
     end = time.monotonic() + moments.uniform(0.0, 2.5)
     while time.monotonic() < end:
         traffic()
         listener.spin_for(0.02)
-    safe = traffic.count
     listener.spin_for(1.0 - moments.uniform(0.0, 0.02))  # what came before this is not lost
     traffic()
+    safe = taken(time.time() - 1.0)
     node.process.kill()
     node.wait()
+    assert safe > 0
     return safe, traffic.count
