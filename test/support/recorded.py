@@ -90,8 +90,8 @@ class Traffic:
 def kill_recorder(
     listener: Listener, name: str, folder: Path, moments: random.Random
 ) -> tuple[int, int]:
-    """Starts a recorder and kills it at some moment while it records. Of each kind: how many it must
-    have kept, as it had reported them a second before, and how many were published.
+    """Starts a recorder and kills it at some moment while it records. Of each kind: how many it
+    must have kept, as it had reported them a second before, and how many were published.
     """
     node = NodeProcess(name, {"output_dir": str(folder)})
     traffic = Traffic(listener)
