@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from second_publishers import SOURCE_ID as STRANGER
 from sensor_msgs.msg import CompressedImage
+from threads import in_thread
 from truth import UNREADABLE, Truth
 
 from vla_inference_ros.convert import seconds
@@ -149,18 +150,6 @@ class Rig:
 
 
 @contextmanager
-def _running(body: Callable[[threading.Event], None]) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=body, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-@contextmanager
 def started(log: Path) -> Iterator[Rig]:
     """Start all; the nodes' output goes to ``log``."""
     with ExitStack() as stack:
@@ -175,10 +164,10 @@ def started(log: Path) -> Iterator[Rig]:
         }
         listener = Listener(truth)
         stack.callback(listener.close)
-        stack.enter_context(_running(listener.run))
+        stack.enter_context(in_thread(listener.run))
         for proxy in proxies.values():
             stack.callback(proxy.close)
-            stack.enter_context(_running(proxy.run))
+            stack.enter_context(in_thread(proxy.run))
         senders = stack.enter_context(Processes())
         senders.start(load.send_cameras, proxies["camera"].port)
         senders.start(load.send_robot, ports["robot_port"])

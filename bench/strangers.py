@@ -15,6 +15,7 @@ import zmq
 from marks import FOREIGN_FRAME, foreign_force, marked_jpeg
 from rclpy.node import Node
 from second_publishers import SecondPublisher
+from threads import in_thread
 
 from vla_inference_ros.convert import header
 from vla_inference_ros.core.wire import (
@@ -108,11 +109,5 @@ def beside(stranger: Stranger | None, ports: Ports, node: Node) -> Iterator[None
         return
     if isinstance(stranger, SecondPublisher):
         stranger.prepare(node)
-    stop = threading.Event()
-    thread = threading.Thread(target=stranger, args=(stop, ports, node))
-    thread.start()
-    try:
+    with in_thread(lambda stop: stranger(stop, ports, node)):
         yield
-    finally:
-        stop.set()
-        thread.join()

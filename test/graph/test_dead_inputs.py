@@ -5,7 +5,6 @@ damaged: the verdict names the source, no chunk is OK, and all is well again whe
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from harness import LATCHED, Listener, NodeProcess, free_port, running
+from threads import in_thread
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.troubles import (
@@ -92,18 +92,6 @@ class Rig:
             return all(part in text for part in parts)
 
         return said
-
-
-@contextmanager
-def in_thread(body: Callable[[threading.Event], None]) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=body, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -33,16 +33,10 @@ class BoundedTable(Generic[Key, Value]):
         """Set the value of a key that is heard of ``now`` [monotonic s]; False if there is no place
         for it.
         """
-        if not self.has_place(key, now):
-            return False
         if self._values.pop(key, None) is None and len(self._values) >= self._most:
-            del self._values[next(iter(self._values))]
+            silent = next(iter(self._values))
+            if now - self._values[silent][1] < self._patience:
+                return False
+            del self._values[silent]
         self._values[key] = (value, now)
         return True
-
-    def has_place(self, key: Key, now: float) -> bool:
-        """Whether there is a place for a key ``now`` [monotonic s]."""
-        if key in self._values or len(self._values) < self._most:
-            return True
-        _, heard = next(iter(self._values.values()))
-        return now - heard >= self._patience

@@ -145,9 +145,11 @@ class ExpertInputs:
         reservations: list[str] = []
         if features is not None:
             self._origin.follow(features.message.instruction, self._run_state.asked)
-            holds = conflicts if self._hold_changed else reservations
-            holds.extend(filter(None, [self._origin.change]))
-            reservations.extend([*features.message.reasons, *filter(None, [self._origin.surprise])])
+            if self._origin.change:
+                (conflicts if self._hold_changed else reservations).append(self._origin.change)
+            reservations.extend(features.message.reasons)
+            if self._origin.surprise:
+                reservations.append(self._origin.surprise)
         return Inputs(
             features_age=None if features is None else now - features.stamp,
             reuse_index=0 if features is None else self._reuse.uses(features.key) + 1,
