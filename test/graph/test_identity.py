@@ -227,7 +227,8 @@ def test_a_second_graph_in_the_domain_is_named(name: str, run: Run, patience: fl
     run.wait_until_ok()
     with second(run, name) as begin:
         assert run.held(begin, name) < (KNOWN + SHOWN) * patience
-        run.listener.spin_for(0.5)
+        # The second one knows of the first from its report on, and of its chunks by discovery.
+        run.listener.spin_for(KNOWN * patience)
         heard = len(run.chunks)
         run.listener.spin_for(1.5)
         assert not run.chunks[heard:]
