@@ -33,8 +33,10 @@ demo: setup
 	  $(bin)/vla-launch demo.launch.py duration:=$(DURATION)
 
 # A file's tests stay together, since they share nodes; the files keep the order of the collection.
+# A test process that dies ends the run: pytest-xdist, restarting one, waits for ever at the end.
 test: setup $(venv)/.test-tools lint
-	$(bin)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(bin)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	  --max-worker-restart 0 $(TESTS)
 
 lint: setup $(venv)/.test-tools
 	$(bin)/ruff check .

@@ -30,7 +30,11 @@ _ASK_AGAIN = 1.0  # a service that has not answered for so long [s]
 _DEPTH = QoSProfile(depth=1000)  # reliable; nothing is lost while a test does not spin
 LATCHED = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
+_LAST_LINES = 15  # of each node, that are shown when a test waits in vain
+
 Parameter = bool | int | float | str | list[str]
+
+_running: list[NodeProcess] = []
 
 
 class NodeProcess:
@@ -48,6 +52,7 @@ class NodeProcess:
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
+        _running.append(self)
 
     @property
     def lines(self) -> list[str]:
@@ -73,6 +78,8 @@ class NodeProcess:
         finally:
             self.process.kill()  # harmless once it has ended
             self._reader.join()
+            if self in _running:
+                _running.remove(self)
         return status
 
     def stop(self) -> int:
@@ -124,6 +131,14 @@ def failed_start(name: str, **parameters: Parameter) -> str:
 def problems(report: StreamReport) -> dict[str, int]:
     """How often each kind of bad input was seen."""
     return dict(zip(report.problem_kinds, report.problem_counts, strict=True))
+
+
+def _in_vain() -> str:
+    """That what a test waits for has not come about, and what the nodes have said meanwhile."""
+    said = [
+        line for node in _running for line in (f"--- {node.name}", *node.lines[-_LAST_LINES:])
+    ]
+    return "\n".join(["what the test waits for has not come about", *said])
 
 
 class Listener:
@@ -210,7 +225,7 @@ class Listener:
         due = 0.0
         while not condition():
             now = time.monotonic()
-            assert now < deadline, "what the test waits for has not come about"
+            assert now < deadline, _in_vain()
             if now >= due:
                 repeat()
                 due = now + _EVERY
