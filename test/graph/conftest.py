@@ -10,14 +10,12 @@ import rclpy
 from harness import Listener, free_port
 from live_page import Page, live_page
 from live_view import BROWSER
-from shared_memory import remove_leftovers
 
 from vla_inference_ros.nodes.middleware import set_up_middleware
 
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
-    remove_leftovers(int(os.environ["ROS_DOMAIN_ID"]))  # modules run one after the other
     # With Fast DDS's defaults a node that dies or stands for a second can silence what this process
     # publishes. What it takes is not for the nodes that it starts: they choose for themselves.
     with patch.dict(os.environ):

@@ -10,12 +10,14 @@ import pytest
 
 from vla_inference_ros.graph import share
 from vla_inference_ros.nodes.dds_profile import (
+    DATA_PORTS,
     LARGE_SEGMENT,
     LARGEST_MESSAGE,
     NETWORK_MESSAGE,
     SMALL_SEGMENT,
     Changes,
     changed,
+    data_offset,
     discovery,
     message_bytes,
     remove_leftovers,
@@ -58,7 +60,8 @@ def test_both_files_say_the_same() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_changes_are_in_the_profile_and_nothing_else_is(file: Path) -> None:
     before = file.read_text(encoding="utf-8")
-    after = changed(before, Changes(LARGE_SEGMENT, 1400, ("10.0.0.5", HERE)))
+    after = changed(before, Changes(LARGE_SEGMENT, 1400, ("10.0.0.5", HERE), 50000))
+    assert texts(after, ".//{*}participant/{*}rtps/{*}port/{*}offsetd3") == ["50000"]
     assert texts(after, ".//{*}segment_size") == [str(LARGE_SEGMENT)]
     assert texts(after, ".//{*}maxMessageSize") == ["1400"]
     assert texts(after, ".//{*}initialPeersList//{*}address") == ["10.0.0.5", HERE]
@@ -71,6 +74,7 @@ def test_without_peers_discovery_and_size_are_the_files() -> None:
     after = changed(FILES[0].read_text(encoding="utf-8"), Changes(SMALL_SEGMENT))
     assert not texts(after, ".//{*}initialPeersList")
     assert not texts(after, ".//{*}metatrafficUnicastLocatorList")
+    assert not texts(after, ".//{*}port")
     assert texts(after, ".//{*}maxMessageSize") == [str(NETWORK_MESSAGE)]
 
 
@@ -101,6 +105,21 @@ def test_the_older_variable_counts_where_ros_still_heeds_it() -> None:
     assert discovery(environment, 3) is None
     assert unconfined(environment) == {RANGE: "SYSTEM_DEFAULT", "ROS_LOCALHOST_ONLY": "0"}
     assert unconfined({}) == {RANGE: "SYSTEM_DEFAULT"}
+
+
+@pytest.mark.parametrize("domain", [None, "", "0", "1", "100", "213"])
+def test_a_process_listens_for_data_where_none_did_before(domain: str | None) -> None:
+    environment = {} if domain is None else {"ROS_DOMAIN_ID": domain}
+    offsets = [data_offset(environment) for _ in range(20)]
+    first = 7400 + 250 * int(domain or "0")
+    assert all(offset is not None and first + offset in DATA_PORTS for offset in offsets)
+    assert len(set(offsets)) > 10
+    assert DATA_PORTS[-1] + 2 * 119 < 65536  # also that of the last node that a domain may have
+
+
+@pytest.mark.parametrize("domain", ["215", "232", "-1", "many"])
+def test_where_there_are_no_such_ports_it_listens_as_dds_has_it(domain: str) -> None:
+    assert data_offset({"ROS_DOMAIN_ID": domain}) is None
 
 
 @pytest.mark.parametrize("text", ["", "many", "999", "65501", "1e3"])
@@ -153,3 +172,21 @@ def test_segments_of_processes_that_were_killed_are_removed_and_no_others(tmp_pa
     left = {file.name.removesuffix("_el") for file in tmp_path.iterdir()}
     assert left == {living, port, foreign}
     remove_leftovers(tmp_path / "none")
+
+
+def test_where_killed_processes_listened_is_removed_after_a_while(tmp_path: Path) -> None:
+    living, dead, unlocked = "fastrtps_port61000", "fastdds_port61002", "fastdds_port65198"
+    young, foreign = "fastdds_port61004", "fastdds_port7411"
+    for name in (living, dead, unlocked, young, foreign):
+        (tmp_path / f"sem.{name}_mutex").touch()
+        (tmp_path / name).touch()
+        if name != unlocked:
+            (tmp_path / f"{name}_el").touch()
+        if name != young:
+            os.utime(tmp_path / name, (1e9, 1e9))
+    with (tmp_path / f"{living}_el").open("ab") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+    left = {file.name for file in tmp_path.iterdir()}
+    kept = (living, young, foreign)
+    assert left == {each for name in kept for each in (name, f"{name}_el", f"sem.{name}_mutex")}

@@ -13,7 +13,7 @@ from rclpy.context import Context
 from std_msgs.msg import Empty
 
 from vla_inference_ros.graph import share
-from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
+from vla_inference_ros.nodes.dds_profile import DATA_PORTS, LARGE_SEGMENT
 from vla_inference_ros.nodes.middleware import PROFILES, fast_dds_version, set_up_middleware
 
 TOPIC = "/test_middleware"
@@ -43,12 +43,12 @@ for _ in range({ROUNDS}):
 VARIABLES = [variable for variable, _ in PROFILES.values()]
 UNSET = (*VARIABLES, "VLA_MESSAGE_BYTES", "FASTDDS_BUILTIN_TRANSPORTS")
 SETTINGS = (*UNSET, "ROS_AUTOMATIC_DISCOVERY_RANGE")
-# What a process has once it takes part: its segment of shared memory, and whether it hears others
-# by multicast. Ends by a signal, and leaves what it has.
+# What a process has once it takes part: its segment of shared memory, where it listens there, and
+# whether it hears others by multicast. Ends by a signal, and leaves what it has.
 LOOK = """
-import os, pathlib, re
+import os, pathlib, re, sys
 import rclpy
-from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
+from vla_inference_ros.nodes.dds_profile import DATA_PORTS, LARGE_SEGMENT
 from vla_inference_ros.nodes.middleware import set_up_middleware
 
 print("said", set_up_middleware(LARGE_SEGMENT))
@@ -57,7 +57,10 @@ node = rclpy.create_node("looker")
 print("multicast", "0100FFEF" in pathlib.Path("/proc/net/igmp").read_text())
 mapped = pathlib.Path("/proc/self/maps").read_text()  # other processes have theirs
 for name in set(re.findall(r"/dev/shm/(fast(?:dds|rtps)_[0-9a-f]{16})$", mapped, re.MULTILINE)):
-    print("segment", name, os.stat(f"/dev/shm/{name}").st_blocks * 512, flush=True)
+    print("segment", name, os.stat(f"/dev/shm/{name}").st_blocks * 512)
+for port in set(re.findall(r"/dev/shm/fast(?:dds|rtps)_port(\\d+)$", mapped, re.MULTILINE)):
+    print("port", port)
+sys.stdout.flush()
 os.kill(os.getpid(), 9)
 """
 
@@ -132,7 +135,8 @@ def test_a_process_has_one_segment_with_room_for_a_second_wherever_it_looks_for_
     confined: str, by_multicast: str
 ) -> None:
     found = look(ROS_AUTOMATIC_DISCOVERY_RANGE=confined)
-    assert set(found) == {"said", "multicast", "segment"}  # the middleware complains of nothing
+    # The middleware complains of nothing.
+    assert set(found) == {"said", "multicast", "segment", "port"}
     (size,) = (int(each.split()[1]) for each in found["segment"])
     assert LARGE_SEGMENT < size < 1.1 * LARGE_SEGMENT  # taken from the start, not sparse
     assert found["multicast"] == [by_multicast]
@@ -150,6 +154,18 @@ def test_another_middleware_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     before = dict(os.environ)
     assert not set_up_middleware()
     assert dict(os.environ) == before
+
+
+def test_a_restarted_process_does_not_listen_where_the_killed_one_did() -> None:
+    """Who still sends there would not know of the new one."""
+
+    def ports() -> set[int]:  # all but those of what is heard of the nodes' names
+        return {int(port) for port in look()["port"] if int(port) > 7400}
+
+    before, after = ports(), ports()
+    assert before
+    assert not before & after
+    assert all(port >= DATA_PORTS[0] for port in before | after)
 
 
 def test_what_a_killed_process_has_left_is_removed_by_the_next() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from harness import TIMEOUT, free_port
-from shared_memory import remove_leftovers
 
 from vla_inference_ros.replay.command import main
 
@@ -20,7 +18,6 @@ DURATION = 3.0  # after the first chunk [s]
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run folder and a bag."""
-    remove_leftovers(int(os.environ["ROS_DOMAIN_ID"]))
     folder = tmp_path_factory.mktemp("recorded")
     arguments = {
         "model": "tiny",

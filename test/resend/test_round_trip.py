@@ -5,7 +5,6 @@ The bridges and the recorder are the real nodes.
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ import numpy as np
 import pytest
 from harness import TIMEOUT, free_port, running
 from rclpy.serialization import serialize_message
-from shared_memory import remove_leftovers
 
 from vla_inference_ros import convert
 from vla_inference_ros.core.one_source import SILENCE
@@ -170,7 +168,6 @@ class Graph:
 
 @contextmanager
 def graph(output_dir: Path, mode: str) -> Iterator[Graph]:
-    remove_leftovers(int(os.environ["ROS_DOMAIN_ID"]))
     camera, robot = (free_port(socket.SOCK_STREAM) for _ in range(2))
     sensor = free_port(socket.SOCK_DGRAM)
     with ExitStack() as stack:

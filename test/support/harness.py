@@ -135,9 +135,7 @@ def problems(report: StreamReport) -> dict[str, int]:
 
 def _in_vain() -> str:
     """That what a test waits for has not come about, and what the nodes have said meanwhile."""
-    said = [
-        line for node in _running for line in (f"--- {node.name}", *node.lines[-_LAST_LINES:])
-    ]
+    said = [line for node in _running for line in (f"--- {node.name}", *node.lines[-_LAST_LINES:])]
     return "\n".join(["what the test waits for has not come about", *said])
 
 

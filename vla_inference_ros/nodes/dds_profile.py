@@ -1,5 +1,5 @@
 """What a process changes in the package's Fast DDS profile: its share of memory, the size of
-messages, and where others are looked for.
+messages, where others are looked for, and where it listens itself.
 
 The file is whole without it, for tools that want the same. No ROS here.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import re
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +34,16 @@ NETWORK_MESSAGE = 4000  # as the file has it
 # segment where what was meant for killed readers lies about: they are then lost for good.
 LOCAL_MESSAGE = 16000
 
+# Where a process listens for data, in shared memory and with UDP. By DDS's rules the number follows
+# from how many nodes there are, so a restarted node gets that of the one that died. In shared
+# memory this is no clean start: who still sends to the dead one's queue, and who removes it, may do
+# so to the new one's, and then nothing comes from some of the others, for seconds or for ever.
+# Nobody has to know the number, as each node tells the others. Above Linux's ports for outgoing
+# connections; twice the number of the node in its domain, at most 119, is added.
+DATA_PORTS = range(61000, 65200, 2)
+_FIRST_PORT, _PORTS_OF_DOMAIN = 7400, 250  # as DDS counts them
+_FORGOTTEN = 60.0  # age of a file in shared memory that nobody is just making [s]
+
 _RANGE, _LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 _PEERS = "ROS_STATIC_PEERS"
 _BEYOND = ("", "SUBNET", "SYSTEM_DEFAULT", "OFF")  # ROS takes any other word for LOCALHOST
@@ -41,12 +53,14 @@ _NAMESPACE = "http://www.eprosima.com"
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is changed in the file: ``segment`` and ``message`` [bytes], the latter None for the
-    file's; ``peers``, the hosts that are asked for participants, None for all by multicast.
+    file's; ``peers``, the hosts that are asked for participants, None for all by multicast;
+    ``data_offset``, of the port for data, None for DDS's own.
     """
 
     segment: int
     message: int | None = None
     peers: tuple[str, ...] | None = None
+    data_offset: int | None = None
 
 
 def discovery(environment: Mapping[str, str], version: int) -> tuple[str, ...] | None:
@@ -73,18 +87,47 @@ def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
     return changed
 
 
+def data_offset(environment: Mapping[str, str]) -> int | None:
+    """By how much a port of DATA_PORTS, taken at random, is above the domain's first; None in a
+    domain whose own ports are as high.
+    """
+    domain = environment.get("ROS_DOMAIN_ID") or "0"
+    if not domain.isdecimal():  # ROS complains of it
+        return None
+    first = _FIRST_PORT + _PORTS_OF_DOMAIN * int(domain)
+    if first + _PORTS_OF_DOMAIN > DATA_PORTS[0]:
+        return None
+    return random.SystemRandom().choice(DATA_PORTS) - first
+
+
 def remove_leftovers(folder: Path = Path("/dev/shm")) -> None:
-    """Remove the segments of processes that were killed: nobody else does, and they fill it.
+    """Remove the segments of processes that were killed, and where they listened: nobody else
+    does, and they fill it.
 
     A process holds a lock as long as its segment is of use, so what can be locked is not.
     """
     for lock in folder.glob("fast*_el"):
-        if not re.fullmatch(r"fast(dds|rtps)_[0-9a-f]{16}_el", lock.name):
-            continue  # of a port, which Fast DDS itself makes anew
-        with suppress(OSError), lock.open("ab") as held:  # another's, or gone meanwhile
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
-            lock.unlink()
+        if re.fullmatch(r"fast(dds|rtps)_[0-9a-f]{16}_el", lock.name):
+            _remove_unlocked(lock, lock.with_name(lock.name.removesuffix("_el")))
+    for queue in folder.glob("fast*_port6????"):
+        found = re.fullmatch(r"fast(dds|rtps)_port(\d{5})", queue.name)
+        if found and int(found[2]) >= DATA_PORTS[0] and _is_forgotten(queue):
+            mutex = queue.with_name(f"sem.{queue.name}_mutex")
+            _remove_unlocked(queue.with_name(f"{queue.name}_el"), queue, mutex)
+
+
+def _is_forgotten(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > _FORGOTTEN
+    return False
+
+
+def _remove_unlocked(lock: Path, *paths: Path) -> None:
+    """Remove files and their lock, unless a process holds it."""
+    with suppress(OSError), lock.open("ab") as held:  # another's, or gone meanwhile
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in (*paths, lock):
+            path.unlink(missing_ok=True)
 
 
 def segment(wanted: int, folder: Path = Path("/dev/shm")) -> tuple[int, str]:
@@ -130,6 +173,10 @@ def changed(profile: str, changes: Changes) -> str:
     if changes.message is not None:
         for size in root.iterfind(".//{*}maxMessageSize"):
             size.text = str(changes.message)
+    if changes.data_offset is not None:
+        port = ElementTree.Element(f"{{{_NAMESPACE}}}port")
+        _add(port, "offsetd3").text = str(changes.data_offset)
+        _element(root, ".//{*}rtps").insert(0, port)
     if changes.peers is not None:
         _confine(_element(root, ".//{*}builtin"), changes.peers)
     return ElementTree.tostring(root, encoding="unicode")

@@ -1,9 +1,10 @@
 """Settings of ROS's middleware: how soon nodes find each other, how soon what was lost comes again,
-how much of it waits in shared memory, and in what pieces it goes over the network.
+how much of it waits in shared memory, in what pieces it goes over the network, and where a node
+listens.
 
-After a restart the first decides how soon there are chunks again; the second, how long one lost
-message keeps back all after it; the third, whether any is lost on one machine; the fourth, whether
-pictures come through a network that loses packets.
+After a restart the first decides how soon there are chunks again, and the last whether there are;
+the second, how long one lost message keeps back all after it; the third, whether any is lost on one
+machine; the fourth, whether pictures come through a network that loses packets.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def set_up_middleware(segment: int = dds_profile.SMALL_SEGMENT) -> str:
         except ValueError as error:
             raise ValueError(f"the variable {MESSAGE_BYTES} is {given!r}, {error}") from error
     try:
-        changed = dds_profile.changed(profile, dds_profile.Changes(segment, message, peers))
+        offset = dds_profile.data_offset(os.environ)
+        changes = dds_profile.Changes(segment, message, peers, offset)
+        changed = dds_profile.changed(profile, changes)
     except OSError as error:
         raise ValueError(f"the variable ROS_STATIC_PEERS is {peers}: {error}") from error
     failure = _take(variable, changed)
@@ -80,7 +83,9 @@ def _take(variable: str, profile: str) -> str:
 
 
 def _file(text: str) -> Path:
-    """A file with this text, the same one for all processes that need it. Raises OSError."""
+    """A file with this text, the same one for all processes that need it: there are no more of
+    them than ports to choose from. Raises OSError.
+    """
     folder = Path(tempfile.gettempdir(), f"vla_inference_ros-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
