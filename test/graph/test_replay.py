@@ -114,6 +114,7 @@ def replay(
         listener.spin_until(lambda: launched.process.poll() is not None, repeat=look)
         replay.status = launched.end()
         replay.lines = launched.lines
+        listener.take_all()
         (replay.run,), (replay.bag,) = saved.glob("async_inference_*"), saved.glob("bag_*")
     finally:
         launched.clean_up()

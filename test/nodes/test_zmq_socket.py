@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -338,3 +340,43 @@ def test_libzmqs_threads_may_be_given_a_priority_from_the_first_moment(node: Nod
             assert thread_names(own) == {"ZMQbg/Reaper", "ZMQbg/IO/0"}
             raise_priority(1, own)  # as a node's worker does; it may be refused
             receiver.close()
+
+
+# One node of a process takes its priority, again and again, while another makes its sockets.
+CLAIMS = """
+import sys, threading
+import rclpy, zmq
+from vla_inference_ros.nodes.stream import Stream
+from vla_inference_ros.nodes.vla_node import VlaNode
+from vla_inference_ros.nodes.threads import ThreadConfig
+from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
+
+rclpy.init()
+node = VlaNode("zmq_socket", ThreadConfig)
+stopping = threading.Event()
+
+def claim():
+    priority = 1
+    while not stopping.is_set():
+        node.claim_cpu("", priority)
+        priority = 3 - priority
+
+claiming = threading.Thread(target=claim)
+claiming.start()
+for _ in range(int(sys.argv[1])):
+    ZmqReceiver(zmq.PULL, Stream(node, "test"), 1000, "").close()
+stopping.set()
+claiming.join()
+"""
+
+
+def test_a_node_may_claim_the_cpu_while_another_of_its_process_makes_a_socket() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLAIMS, "100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=4 * TIMEOUT,
+        cwd="/",  # not where the sources are, which lack what is built
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout[-2000:]

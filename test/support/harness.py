@@ -235,6 +235,13 @@ class Listener:
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
+    def take_all(self) -> None:
+        """Take what has come while the test did not spin, or spun too slowly."""
+        before = -1
+        while (count := sum(map(len, self._heard.values()))) > before:
+            before = count
+            self.spin_for(0.5)
+
     def report(
         self,
         node: str,

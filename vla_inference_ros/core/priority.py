@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+
+# Held by whoever has a library start threads that end the process if they find their priority
+# changed meanwhile, and by whoever changes that of threads that are not its own.
+starting_threads = threading.Lock()
 
 _REMEDY = "Allow it with a line '<user> - rtprio 99' in /etc/security/limits.conf, or set it to 0"
 

@@ -27,7 +27,13 @@ from rclpy.signals import SignalHandlerOptions
 
 from vla_inference_ros.convert import header
 from vla_inference_ros.core.memory import limit_told, out_of_memory
-from vla_inference_ros.core.priority import parse_cpus, pin_process, raise_priority, threads
+from vla_inference_ros.core.priority import (
+    parse_cpus,
+    pin_process,
+    raise_priority,
+    starting_threads,
+    threads,
+)
 from vla_inference_ros.core.schedule import SteadyClock, TickClock
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.msg import StreamReport
@@ -183,9 +189,10 @@ class VlaNode(Node, Generic[Config]):
         if cpu_affinity and (complaint := pin_process(cpu_affinity)):
             self.get_logger().warning(complaint)
         if realtime_priority:
-            others = [thread for thread in threads() if thread != threading.get_native_id()]
-            complaint = raise_priority(realtime_priority)
-            complaint = complaint or raise_priority(max(1, realtime_priority - 1), others)
+            with starting_threads:
+                others = [thread for thread in threads() if thread != threading.get_native_id()]
+                complaint = raise_priority(realtime_priority)
+                complaint = complaint or raise_priority(max(1, realtime_priority - 1), others)
             if complaint:
                 self.get_logger().warning(complaint)
 

@@ -14,7 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.one_source import Listening
-from vla_inference_ros.core.priority import thread_names, threads
+from vla_inference_ros.core.priority import starting_threads, thread_names, threads
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
 
@@ -67,9 +67,10 @@ class ZmqReceiver:
         self._resources = ExitStack()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._resources.callback(context.destroy, linger=0)
-        others = set(threads())
-        self._socket = context.socket(kind)  # a context's first starts its threads
-        _await_threads(others)
+        with starting_threads:
+            others = set(threads())
+            self._socket = context.socket(kind)  # a context's first starts its threads
+            _await_threads(others)
         self._socket.set(zmq.MAXMSGSIZE, 2 * max_bytes)
         self._socket.set(zmq.RCVTIMEO, _TIMEOUT_MS)
         self._monitor = self._socket.get_monitor_socket(_EVENTS)
