@@ -93,13 +93,14 @@ def test_a_kernel_that_hides_the_limit_is_skipped(tmp_path: Path) -> None:
 
 
 def test_leftovers_are_those_that_nobody_locks(tmp_path: Path) -> None:
-    for name in (NAME, "fastdds_port7411", "fastdds_port7413", "unrelated"):
+    port, shared, ours = "fastdds_port7411", "fastdds_port7413", "fastdds_port61000"
+    for name in (NAME, port, shared, ours, "unrelated"):
         (tmp_path / name).write_bytes(bytes(1000))
-    for name in (f"{NAME}_el", "fastdds_port7411_el", "fastdds_port7413_sl"):
+    for name in (f"{NAME}_el", f"{port}_el", f"{shared}_sl", f"{ours}_el"):
         (tmp_path / name).touch()
     with (
         (tmp_path / f"{NAME}_el").open("ab") as owner,
-        (tmp_path / "fastdds_port7413_sl").open("ab") as reader,
+        (tmp_path / f"{shared}_sl").open("ab") as reader,
     ):
         fcntl.flock(owner, fcntl.LOCK_EX)
         fcntl.flock(reader, fcntl.LOCK_SH)

@@ -141,8 +141,9 @@ def gather_shared_memory(
         return SharedMemoryFacts(free, total=total)
     leftovers, size = 0, 0
     for file in folder.iterdir():
-        if not re.fullmatch(r"fast(dds|rtps)_(port\d+|[0-9a-f]{16})", file.name):
-            continue
+        named = re.fullmatch(r"fast(?:dds|rtps)_(?:port(\d+)|[0-9a-f]{16})", file.name)
+        if not named or int(named[1] or 0) >= dds_profile.DATA_PORTS[0]:
+            continue  # or one of our own nodes' ports: the next to start removes what is left
         inodes = []
         for kind in ("_el", "_sl"):
             with suppress(FileNotFoundError):
@@ -180,7 +181,8 @@ def shared_memory(facts: SharedMemoryFacts) -> Result:
     if facts.leftovers > SAFE_LEFTOVERS:
         return warning(
             check,
-            f"{told}: a new node may get the port of one, and is then found late",
+            f"{told}: a new node of another package, or a tool, may get the port of one, and is "
+            "then found late, or never",
             "run 'fastdds shm clean' while no node runs",
         )
     return ok(check, told)

@@ -39,7 +39,8 @@ LOCAL_MESSAGE = 16000
 # memory this is no clean start: who still sends to the dead one's queue, and who removes it, may do
 # so to the new one's, and then nothing comes from some of the others, for seconds or for ever.
 # Nobody has to know the number, as each node tells the others. Above Linux's ports for outgoing
-# connections; twice the number of the node in its domain, at most 119, is added.
+# connections; twice the number of the node in its domain, at most 119, is added. What tells of
+# nodes' names alone still comes by the lowest free port of 7000 to 7399, which cannot be chosen.
 DATA_PORTS = range(61000, 65200, 2)
 _FIRST_PORT, _PORTS_OF_DOMAIN = 7400, 250  # as DDS counts them
 _FORGOTTEN = 60.0  # age of a file in shared memory that nobody is just making [s]
@@ -89,7 +90,7 @@ def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
 
 def data_offset(environment: Mapping[str, str]) -> int | None:
     """By how much a port of DATA_PORTS, taken at random, is above the domain's first; None in a
-    domain whose own ports are as high.
+    domain whose own ports are as high. One that is taken makes Fast DDS try the next.
     """
     domain = environment.get("ROS_DOMAIN_ID") or "0"
     if not domain.isdecimal():  # ROS complains of it
@@ -123,8 +124,8 @@ def _is_forgotten(path: Path) -> bool:
 
 
 def _remove_unlocked(lock: Path, *paths: Path) -> None:
-    """Remove files and their lock, unless a process holds it."""
-    with suppress(OSError), lock.open("ab") as held:  # another's, or gone meanwhile
+    """Remove files and their lock, if there is one and no process holds it."""
+    with suppress(OSError), lock.open("rb") as held:  # another's, or gone meanwhile
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path in (*paths, lock):
             path.unlink(missing_ok=True)

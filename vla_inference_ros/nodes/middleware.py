@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +26,7 @@ PROFILES = {
     2: ("FASTRTPS_DEFAULT_PROFILES_FILE", "fastdds_2.xml"),
     3: ("FASTDDS_DEFAULT_PROFILES_FILE", "fastdds_3.xml"),
 }
+_LIFETIME = 3600.0  # of a file with the settings of one start [s]
 _TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"  # with which a user has chosen others than the profile's
 
 
@@ -83,13 +86,15 @@ def _take(variable: str, profile: str) -> str:
 
 
 def _file(text: str) -> Path:
-    """A file with this text, the same one for all processes that need it: there are no more of
-    them than ports to choose from. Raises OSError.
-    """
+    """A file with this text, for as long as processes that start need it. Raises OSError."""
     folder = Path(tempfile.gettempdir(), f"vla_inference_ros-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
+    for old in folder.iterdir():
+        with suppress(FileNotFoundError):  # another process has just removed it
+            if time.time() - old.stat().st_mtime > _LIFETIME:
+                old.unlink()
     path = folder / f"fastdds_{sha256(text.encode()).hexdigest()[:16]}.xml"
     new = path.with_suffix(f".{os.getpid()}")
     new.write_text(text, encoding="utf-8")
