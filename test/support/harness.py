@@ -133,6 +133,14 @@ def problems(report: StreamReport) -> dict[str, int]:
     return dict(zip(report.problem_kinds, report.problem_counts, strict=True))
 
 
+def _holds(condition: Callable[[], object]) -> bool:
+    """Whether a condition holds; one on the newest message does not as long as there is none."""
+    try:
+        return bool(condition())
+    except IndexError:
+        return False
+
+
 def _in_vain() -> str:
     """That what a test waits for has not come about, and what the nodes have said meanwhile."""
     said = [line for node in _running for line in (f"--- {node.name}", *node.lines[-_LAST_LINES:])]
@@ -221,7 +229,7 @@ class Listener:
         """Take messages until a condition holds, and meanwhile call ``repeat`` again and again."""
         deadline = time.monotonic() + TIMEOUT
         due = 0.0
-        while not condition():
+        while not _holds(condition):
             now = time.monotonic()
             assert now < deadline, _in_vain()
             if now >= due:
