@@ -180,12 +180,14 @@ def test_views_in_another_order_hold_until_the_expert_is_activated_again(
         run.graph.parameters["vlm"] |= {"views": list(views), "compressed_topics": topics}
         dead = run.restart("vlm")
         run.wait_until_told(f"to {', '.join(views)}")
-        run.listener.spin_for(0.1)  # in which the features are heard that it is about
-        begin = min(
-            seconds(each.finished)
-            for each in run.features
-            if tuple(each.views) == views and seconds(each.finished) > dead
-        )
+
+        def changed(views: tuple[str, ...] = views, dead: float = dead) -> list[float]:
+            """When features with the changed views were ready."""
+            found = [each for each in run.features if tuple(each.views) == views]
+            return [ready for each in found if (ready := seconds(each.finished)) > dead]
+
+        run.listener.spin_until(changed)  # the expert may know of the new VLM before
+        begin = min(changed())
         assert run.statuses[-1].state == InferenceStatus.HOLD
         assert seconds(run.statuses[-1].header.stamp) - begin < SHOWN * patience
         run.listener.spin_for(0.5)
