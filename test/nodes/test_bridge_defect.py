@@ -33,7 +33,12 @@ def test_a_defect_is_a_trouble_and_no_silent_loop(
         raise ZeroDivisionError("a surprise")
 
     monkeypatch.setattr(convert, "robot_state", defective)
-    given = {"port": port, "clock_mode": "trust"}  # no trouble of a clock that is being learnt
+    given = {
+        "port": port,
+        "clock_mode": "trust",  # no trouble of a clock that is being learnt
+        # libzmq's threads for the test, in the same process, must not get it while they start.
+        "realtime_priority": 0,
+    }
     bridge = RobotBridge(
         parameter_overrides=[Parameter(name, value=value) for name, value in given.items()]
     )
