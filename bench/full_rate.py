@@ -89,8 +89,7 @@ class Run:
 
     def noise(self) -> float | None:
         """The same of a bare real-time loop, the 99th percentile; None where it is not allowed."""
-        ticks = np.array(self.reports["realtime loop"])
-        return jitter_of(ticks[self.is_inside(ticks)])[99] if ticks.size else None
+        return noise_of(self.reports["realtime loop"], self.began, self.ended)
 
 
 def measure(
@@ -148,6 +147,12 @@ def cost_rows(run: Run, shown: Callable[[str], bool] = lambda node: True) -> lis
         *(Row(f"  {node}", f"{share:.3f}") for node, share in run.cpu.items() if shown(node)),
         Row("exit status", str(run.status), "0", run.status == 0),
     ]
+
+
+def noise_of(loop: list[float], began: float, ended: float) -> float | None:
+    """The 99th percentile of a bare loop's jitter [ms]; None where the system refused it."""
+    ticks = np.array(loop)
+    return jitter_of(ticks[(ticks >= began) & (ticks <= ended)])[99] if ticks.size else None
 
 
 def jitter_of(times: Any) -> dict[int, float]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import load
 import numpy as np
-from full_rate import jitter_of, started
+from full_rate import jitter_of, noise_of, started
 from losses import lost_items
 from report import Row, show
 
@@ -79,7 +79,7 @@ def _timing(reports: dict[str, Any], began: float, ended: float) -> list[Row]:
     feature_age = float(np.median(np.array(actions.feature_ages)[inside])) * 1e3
     lost = int(np.ptp(chunk_ids)) + 1 - len(chunk_ids)
     noise = {
-        name: _noise(reports[f"{name} loop"], began, ended) for name in ("realtime", "ordinary")
+        name: noise_of(reports[f"{name} loop"], began, ended) for name in ("realtime", "ordinary")
     }
     if noise["realtime"] is not None:
         limit = max(_MOST_JITTER * noise["realtime"], _LEAST_JITTER)
@@ -120,12 +120,6 @@ def _degraded(actions: load.Actions, began: float, ended: float) -> list[Row]:
     reasons = [reason for arrival, reason in actions.degraded if began <= arrival <= ended]
     rows = [Row("action chunks not OK", str(len(reasons)), "0", not reasons)]
     return rows + [Row(f"  {reason[:60]}", "") for reason in sorted(set(reasons))[:5]]
-
-
-def _noise(loop: list[float], began: float, ended: float) -> float | None:
-    """The 99th percentile of a bare loop's jitter [ms]; None where the system refused it."""
-    ticks = np.array(loop)
-    return jitter_of(ticks[(ticks >= began) & (ticks <= ended)])[99] if ticks.size else None
 
 
 def main() -> int:

@@ -48,7 +48,7 @@ SETTINGS = (*UNSET, "ROS_AUTOMATIC_DISCOVERY_RANGE")
 LOOK = """
 import os, pathlib, re, sys
 import rclpy
-from vla_inference_ros.nodes.dds_profile import DATA_PORTS, LARGE_SEGMENT
+from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.middleware import set_up_middleware
 
 print("said", set_up_middleware(LARGE_SEGMENT))
