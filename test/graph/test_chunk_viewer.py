@@ -182,7 +182,9 @@ def test_bad_chunks_are_counted_and_warned_of_at_a_limited_rate(
     counts = {"wrong shape": 3, "no robot state": 3}
     report = listener.report("chunk_viewer", "predicted", lambda each: problems(each) == counts)
     assert report.rejected == 6
-    listener.spin_until(lambda: arrays)
-    assert [array.markers[0].header.stamp for array in arrays] == [time_message(NOW + 23)]
+    made, last = time_message(NOW + 20), time_message(NOW + 23)
+    listener.spin_until(lambda: arrays and arrays[-1].markers[0].header.stamp == last)
+    stamps = [array.markers[0].header.stamp for array in arrays]
+    assert [stamp for stamp in stamps if stamp != made] == [last]  # copies of 20 may still come
     assert len(node.said("has 56 numbers for 7 steps of 7")) == 1
     assert len(node.said("is relative to a robot state that it has not")) == 1

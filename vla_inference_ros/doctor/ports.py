@@ -18,7 +18,7 @@ from vla_inference_ros.launch_arguments import FAULT_NODE
 
 _LISTENING = "0A"  # a TCP socket's state in /proc/net
 _EVERYWHERE = ("*", "", "0.0.0.0")
-_COMMAND_SHOWN = 60  # letters of a process's command line
+_COMMAND_SHOWN = 100  # letters of a process's command line
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,9 @@ def _describe(pid: int, user: int, proc: Path) -> Holder:
     with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
         command = (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace")
     words = command.rstrip("\0").split("\0")
-    line = " ".join(" ".join(words).split())  # a word may hold line breaks
+    # Its folder would leave no room for what tells two programs of one interpreter apart.
+    shown = [Path(words[0]).name, *words[1:]]
+    line = " ".join(" ".join(shown).split())  # a word may hold line breaks
     paths = [Path(word) for word in words[:2]]  # the executable, perhaps after its interpreter
     node = next((p.name for p in paths if p.parent.name == PACKAGE), "")
     return Holder(pid, line[:_COMMAND_SHOWN] or "unknown", user, node)
