@@ -1,26 +1,20 @@
+"""What the monitor tells of a run: lines on the console, a status, diagnostics; and its end."""
+
 from __future__ import annotations
 
 import math
 import re
-import time
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from harness import LATCHED, Listener, NodeProcess, running
+from other_nodes import Others, chunk
 
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.model.interface import VIEWS
-from vla_inference_ros.msg import (
-    ActionChunk,
-    InferenceStatus,
-    RobotState,
-    StreamReport,
-    VLFeatures,
-)
+from vla_inference_ros.msg import InferenceStatus, RobotState, VLFeatures
 
 
 def features(update_id: int, duration: float) -> VLFeatures:
@@ -32,190 +26,12 @@ def features(update_id: int, duration: float) -> VLFeatures:
     )
 
 
-def chunk(chunk_id: int, duration: float, **fields: Any) -> ActionChunk:
-    actions = array("f", [0.1234, -0.0449, 0.0891, 0.5, 0.6, 0.7, 0.8] * 8)
-    given = {"header": header(1.7e9), "actions": actions}
-    given |= {"vl_reuse_index": 1, "sensor_samples": 65} | fields
-    return ActionChunk(
-        chunk_id=chunk_id,
-        step_dt=0.1,
-        horizon=8,
-        action_dim=7,
-        inference_time=duration,
-        vl_reuse_limit=4,
-        features_stamp=time_message(1.7e9 - 0.5),
-        sensor_window=65,
-        **given,
-    )
-
-
-@dataclass
-class Others:
-    """All other nodes, as far as the monitor knows them."""
-
-    listener: Listener
-
-    def report(self, node: str, stream: str, accepted: int, **fields: Any) -> None:
-        """A healthy stream's report, its newest item 1/16 s old, but for ``fields``."""
-        now = time.time()
-        given = {"rate": 10.0, "ready": True} | fields
-        message = StreamReport(
-            header=header(now),
-            node=node,
-            stream=stream,
-            accepted=accepted,
-            newest_stamp=time_message(now - 1 / 16),
-            **given,
-        )
-        self.listener.deliver(message, "/vla/reports")
-
-    def expert(self) -> None:
-        """The action expert's report, without which its chunks are nobody's."""
-        self.report("action_expert", "action_expert", 100, fill=65, capacity=65)
-
-    def introduce_expert(self, statuses: list[InferenceStatus]) -> None:
-        """Report until the monitor knows the action expert."""
-        self.listener.spin_until(
-            lambda: statuses and "action_expert" not in statuses[-1].reason, repeat=self.expert
-        )
-
-    def chunk(self, message: ActionChunk) -> None:
-        """A chunk of the expert's."""
-        self.expert()
-        self.listener.deliver(message, "/vla/actions")
-
-    def reports(self, bad_jpegs: int = 2, troubles: Sequence[str] = ()) -> None:
-        self.report(
-            "vlm", "vlm", 25, problem_kinds=["skipped tick"], problem_counts=[4], rejected=4
-        )
-        self.expert()
-        for view in VIEWS:
-            self.report("camera_bridge", view, 3000)
-            self.report("vlm", view, 250)
-        self.report(
-            "camera_bridge",
-            "camera",
-            0,
-            ignored=7,
-            problem_kinds=["bad JPEG"],
-            problem_counts=[bad_jpegs],
-            rejected=bad_jpegs,
-            troubles=list(troubles),
-        )
-        self.report("sensor_bridge", "sensor", 65_000, clock_mode="calibrate", clock_offset=-3.25)
-        self.report("robot_bridge", "robot", 10_000)
-
-
 @pytest.fixture
 def others(listener: Listener) -> Others:
     return Others(listener)
 
 
 # First those that start a node of their own: the others share one, which then stays.
-
-
-def test_a_changed_state_is_told_at_once(listener: Listener, others: Others) -> None:
-    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
-    with running("monitor", status_period=3600.0):
-        others.introduce_expert(statuses)
-        listener.deliver(chunk(1, 0.02), "/vla/actions")
-        listener.spin_until(lambda: statuses and statuses[-1].state == InferenceStatus.HOLD)
-        reason = "VLM late: features used 5 times, planned 4"
-        others.chunk(chunk(2, 0.02, reasons=[reason], validity=1))
-        listener.spin_until(lambda: statuses[-1].reason == reason)
-        assert statuses[-1].state == InferenceStatus.DEGRADED
-        both = [reason, "robot state is 0.12 s old, over 0.1 s"]
-        again = chunk(2, 0.02, reasons=both, validity=1)
-        listener.spin_until(
-            lambda: statuses[-1].reason == "; ".join(both),
-            repeat=lambda: others.chunk(again),
-        )
-        listener.spin_until(lambda: statuses[-1].state == InferenceStatus.HOLD)
-        assert statuses[-1].reason.startswith("no action chunk for ")
-        others.chunk(chunk(3, 0.02))
-        listener.spin_until(lambda: statuses[-1].state == InferenceStatus.OK)
-        assert statuses[-1].reason == ""
-        assert statuses[-1].actions == 3
-
-
-def test_chunks_of_another_than_the_expert_that_reports_do_not_count(
-    listener: Listener, others: Others
-) -> None:
-    listener.wait_until_alone()
-    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
-    with running("monitor", status_period=0.1) as node:
-        foreign = chunk(1, 0.02, source_id=7)
-        listener.spin_until(
-            lambda: node.said("chunks of a node that does not report as action_expert"),
-            repeat=lambda: listener.deliver(foreign, "/vla/actions"),
-        )
-        assert statuses[-1].state == InferenceStatus.WAIT
-        listener.spin_until(
-            lambda: statuses[-1].state == InferenceStatus.HOLD,
-            repeat=lambda: others.chunk(foreign),
-        )
-        assert "/vla/actions has more than one publisher: " in statuses[-1].reason
-        listener.spin_until(
-            lambda: statuses[-1].state == InferenceStatus.OK,
-            repeat=lambda: others.chunk(chunk(2, 0.02)),
-        )
-        assert statuses[-1].actions == 2
-
-
-def test_the_reports_of_another_node_of_the_same_name_do_not_count(
-    listener: Listener, others: Others
-) -> None:
-    listener.wait_until_alone()
-    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
-
-    def tell(*, twice: bool) -> None:
-        others.chunk(chunk(1, 0.02))
-        others.report("sensor_bridge", "sensor", 1000)
-        if twice:
-            others.report("sensor_bridge", "sensor", 2000, source_id=7)
-
-    with running("monitor", status_period=0.1):
-        listener.spin_until(
-            lambda: statuses and statuses[-1].state == InferenceStatus.OK,
-            repeat=lambda: tell(twice=False),
-        )
-        listener.spin_until(
-            lambda: statuses[-1].state == InferenceStatus.HOLD, repeat=lambda: tell(twice=True)
-        )
-        assert statuses[-1].reason.startswith("more than one sensor_bridge in this ROS domain")
-        listener.spin_until(
-            lambda: statuses[-1].state == InferenceStatus.OK, repeat=lambda: tell(twice=False)
-        )
-        assert statuses[-1].sensor_received == 1000
-
-
-def test_what_is_wrong_with_a_stream_is_told_at_once_and_so_is_its_end(
-    listener: Listener, others: Others
-) -> None:
-    listener.wait_until_alone()
-    statuses = listener.listen(InferenceStatus, "/vla/status", LATCHED)
-    arrays = listener.listen(DiagnosticArray, "/diagnostics")
-
-    def tell(*troubles: str) -> None:
-        others.report("robot_bridge", "robot", 10_000, troubles=list(troubles))
-        others.report("sensor_bridge", "sensor", 10_000)
-        others.chunk(chunk(1, 0.02))
-
-    with running("monitor", status_period=3600.0, diagnostics_period=3600.0):
-        listener.spin_until(lambda: statuses and statuses[-1].state == InferenceStatus.OK, tell)
-        listener.spin_until(
-            lambda: statuses[-1].troubles == ["robot: nothing comes"],
-            repeat=lambda: tell("nothing comes"),
-        )
-        assert (statuses[-1].state, statuses[-1].reason) == (InferenceStatus.OK, "")
-        listener.spin_until(
-            lambda: arrays and arrays[-1].status[0].message == "OK, but robot: nothing comes",
-            repeat=lambda: tell("nothing comes"),
-        )
-        assert arrays[-1].status[0].level == DiagnosticStatus.OK
-        listener.spin_until(
-            lambda: not statuses[-1].troubles and arrays[-1].status[0].message == "OK", repeat=tell
-        )
 
 
 def test_the_status_tells_how_well_two_chunks_agree(listener: Listener, others: Others) -> None:
