@@ -1,141 +1,26 @@
-"""What both recorders do about a disk that is slow or full, and about messages that got lost."""
+"""What both recorders do about a disk that is slow or full, a folder that is gone, a surprise."""
 
 from __future__ import annotations
 
 import errno
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import rclpy
-from rclpy.parameter import Parameter
+from fake_disk import RANKS, TIMEOUT, Bench, Disk, Topics, benches, item, until
 
-from vla_inference_ros.nodes.saving import (
-    DATA,
-    NO_FOLDER,
-    PICTURES,
-    RESULTS,
-    Item,
-    NumberedInbox,
-    SavingConfig,
-    SavingNode,
-)
+from vla_inference_ros.nodes.saving import NO_FOLDER
 from vla_inference_ros.nodes.vla_node import StartError
 
-TIMEOUT = 10.0  # [s]
-RANKS = {"frames": PICTURES, "sensor": DATA, "results": RESULTS}
 MB = 1_000_000
-
-
-class Disk:
-    """A sink that takes items, or does not, as it is told."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.broken = False
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
-        self.tried: list[Item] = []
-        self.saved: list[Item] = []
-        self.flushed = self.closed = 0
-        self.pending: Counter[str] = Counter()
-        self.gone = False
-
-    def save(self, item: Item) -> None:
-        self.tried.append(item)
-        self.may_go_on.wait(TIMEOUT)
-        if item.content == "unfit":
-            raise ValueError("it is not fit")
-        if item.content == "a surprise":
-            raise KeyError("nobody thought of it")
-        self._check()
-        self.saved.append(item)
-
-    def flush(self) -> None:
-        self._check()
-        self.flushed += 1
-
-    def close(self) -> None:
-        self._check()
-        self.closed += 1
-
-    def is_there(self) -> bool:
-        return not self.gone
-
-    def _check(self) -> None:
-        if self.gone:
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-        if self.broken:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-
-class Topics:
-    """A source of what it is given."""
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.asked_for_all = False
-
-    def take(self, all_of_it: bool = False) -> Iterator[Item]:
-        self.asked_for_all |= all_of_it
-        while self.items:
-            item = self.items.pop(0)
-            if item.content == "unreadable":
-                raise KeyError("nobody thought of it")
-            yield item
-
-
-class Bench:
-    def __init__(self, tmp_path: Path, **parameters: float) -> None:
-        self.disk, self.topics = Disk(tmp_path), Topics()
-        self.next_disks: list[Disk] = []  # for when that is gone
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = SavingNode("saver", SavingConfig, RANKS, parameter_overrides=overrides)
-        disks = iter([self.disk])
-
-        def make(*_: object) -> Disk:
-            if disk := next(disks, None):
-                return disk
-            if self.next_disks:
-                return self.next_disks.pop(0)
-            raise OSError(errno.ENODEV, "No such device")
-
-        self.node.begin("thing", make, lambda: self.topics)
-
-    def problems(self, kind: str) -> dict[str, int]:
-        return dict(self.node.kinds[kind].tally.read().problems)
-
-
-def item(kind: str, size: int = 1, content: str = "") -> Item:
-    return Item(kind, content, size, 1.7e9)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for has not come about"
-        time.sleep(0.01)
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def one(**parameters: float) -> Bench:
-        made.append(Bench(tmp_path, **{"reserve_mb": 0.0, **parameters}))
-        return made[-1]
-
-    rclpy.init()
-    yield one
-    for bench in made:
-        bench.disk.may_go_on.set()
-        bench.node.close()
-    rclpy.shutdown()
+    with benches(tmp_path) as make:
+        yield make
 
 
 def test_all_is_saved_and_flushed_and_closed(make: Callable[..., Bench]) -> None:
@@ -305,7 +190,7 @@ def test_an_unexpected_error_costs_one_item_and_is_counted_by_its_type(
     until(lambda: len(bench.disk.saved) == 2)
     assert bench.node.failure is None
     said = capfd.readouterr().err
-    assert "because of a KeyError in test_saving.py, line " in said
+    assert "because of a KeyError in fake_disk.py, line " in said
     assert "callbacks: a message is not used" in said
 
 
@@ -331,47 +216,3 @@ def test_without_a_reserve_some_is_left_for_results_all_the_same(
     bench.topics.items += [item("frames"), item("sensor"), item("results")]
     until(lambda: bench.disk.saved)
     assert [each.kind for each in bench.disk.saved] == ["results"]
-
-
-class Numbered:
-    """An inbox with messages of some numbers."""
-
-    topic = "/topic"
-
-    def __init__(self, *numbers: int, publishers: int = 1) -> None:
-        self.numbers, self.publishers = numbers, publishers
-
-    def count_publishers(self) -> int:
-        return self.publishers
-
-    def take_with_info(self) -> list[tuple[str, dict[str, int]]]:
-        return [
-            ("message", {"publication_sequence_number": number, "source_timestamp": number})
-            for number in self.numbers
-        ]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "lost"),
-    [((5, 6, 7), 0), ((1, 2, 4), 1), ((3, 7, 8, 10), 4), ((9, 1, 2), 0), ((9, 1, 3), 1), ((), 0)],
-)
-def test_messages_that_never_arrived_are_counted(
-    make: Callable[..., Bench], numbers: tuple[int, ...], lost: int
-) -> None:
-    node = make().node
-    for shared in (True, False):
-        inbox: Any = Numbered(*numbers)
-        taken = list(NumberedInbox(node, inbox, node.kinds["sensor"], shared=shared).take())
-        assert taken == [("message", number) for number in numbers]
-        told = {"lost on the way": lost} if lost and not shared else {}
-        assert dict(node.kinds["sensor"].tally.read().problems) == told
-
-
-def test_of_several_publishers_it_is_warned_and_nothing_is_counted(
-    make: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
-) -> None:
-    node = make().node
-    inbox: Any = Numbered(900, 3, 901, 4, publishers=2)
-    list(NumberedInbox(node, inbox, node.kinds["sensor"]).take())
-    assert dict(node.kinds["sensor"].tally.read().problems) == {}
-    assert "sensor: 2 nodes publish /topic, and all is saved" in capfd.readouterr().err
