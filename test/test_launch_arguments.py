@@ -1,0 +1,168 @@
+"""The launch arguments: their defaults, where they go, and which values are taken or refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from configs import config_type
+
+from vla_inference_ros import graph, launch_arguments
+from vla_inference_ros.graph import build, build_replay
+from vla_inference_ros.launch_arguments import (
+    ARGUMENTS,
+    EVERY_NODE,
+    REPLAY_ARGUMENTS,
+    ArgumentError,
+)
+from vla_inference_ros.nodes.verbosity import CommonConfig
+
+# The interface that launch files, scripts and people rely on.
+DEFAULTS = {
+    "checkpoint": "",
+    "fusion_strategy": "concat",
+    "model": "Qwen/Qwen2.5-VL-3B-Instruct",
+    "device": "auto",
+    "dtype": "auto",
+    "instruction": "Perform needle insertion into the eye",
+    "vl_reuse": "4",
+    "action_rate": "10.0",
+    "robot_host": "127.0.0.1",
+    "robot_port": "5556",
+    "camera_port": "5555",
+    "sensor_port": "9999",
+    "sim": "false",
+    "faults": "false",
+    "save_data": "false",
+    "record": "false",
+    "output_dir": ".",
+    "duration": "0.0",
+    "web": "false",
+    "web_port": "8088",
+    "web_host": "127.0.0.1",
+    "action_space": "joints",
+    "rviz": "false",
+    "rqt": "false",
+    "foxglove": "false",
+    "plotjuggler": "false",
+    "verbosity": "normal",
+    "message_bytes": "",
+    "respawn": "false",
+    "params_file": "",
+}
+# What only the bridges and their senders need makes no sense in a replay.
+NOT_REPLAYED = {
+    *("robot_host", "robot_port", "camera_port", "sensor_port", "sim", "faults", "respawn"),
+}
+REPLAY_DEFAULTS = {"bag": "", "rate": "1.0"} | {
+    name: default for name, default in DEFAULTS.items() if name not in NOT_REPLAYED
+}
+TARGETS = [
+    pytest.param(argument, node, parameter, id=f"{argument.name}-{node}")
+    for argument in {a.name: a for a in (*ARGUMENTS, *REPLAY_ARGUMENTS)}.values()
+    for target, parameter in argument.targets
+    for node in (graph.ALL_NODES if target == EVERY_NODE else (target,))
+]
+
+
+def defaults_of(node: str) -> dict[str, Any]:
+    """The default of every parameter of a node."""
+    return {**dataclasses.asdict(CommonConfig()), **dataclasses.asdict(config_type(node)())}
+
+
+def test_the_arguments_and_their_defaults_are_those_of_the_interface() -> None:
+    for arguments, defaults in ((ARGUMENTS, DEFAULTS), (REPLAY_ARGUMENTS, REPLAY_DEFAULTS)):
+        assert {argument.name: argument.default for argument in arguments} == defaults
+        assert len(arguments) == len(defaults)
+        assert all(argument.description for argument in arguments)
+
+
+@pytest.mark.parametrize(("argument", "node", "parameter"), TARGETS)
+def test_an_argument_goes_to_a_parameter_and_has_its_default(
+    argument: launch_arguments.Argument, node: str, parameter: str
+) -> None:
+    assert node in graph.ALL_NODES
+    default = defaults_of(node)[parameter]
+    value = argument.value(argument.default)
+    assert (value, type(value)) == (default, type(default))
+
+
+def test_faults_are_for_simulated_senders() -> None:
+    for given in ({"faults": "true"}, {"faults": "true", "sim": "false"}):
+        with pytest.raises(ArgumentError, match=r"faults:=true needs sim:=true"):
+            build(given)
+    assert build({"sim": "true", "faults": "false"}) == build({"sim": "true"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("vl_reuse", "four"),
+        ("vl_reuse", "4.0"),
+        ("camera_port", ""),
+        ("robot_port", "0x15B3"),
+        ("action_rate", "fast"),
+        ("action_rate", "nan"),
+        ("duration", "inf"),
+        ("duration", ""),
+        ("sim", "maybe"),
+        ("sim", ""),
+        ("faults", "some"),
+        ("respawn", "2"),
+        ("save_data", "ja"),
+        ("record", "bag"),
+        ("message_bytes", "999"),
+        ("message_bytes", "65501"),
+        ("message_bytes", "large"),
+        ("verbosity", "loud"),
+        ("verbosity", ""),
+    ],
+)
+def test_a_bad_value_is_named(name: str, text: str) -> None:
+    with pytest.raises(ArgumentError, match=rf"^argument {name}:={text} cannot be used: \S"):
+        build({name: text})
+
+
+def test_an_unknown_argument_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ArgumentError, match="unknown argument 'vl_resue'; known are") as caught:
+        build({"vl_resue": "4", "sim": "maybe"})
+    for name in DEFAULTS:
+        assert name in str(caught.value)
+
+
+def test_a_params_file_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.yaml").touch()
+    assert build({"params_file": "~/own.yaml"}).params_file == tmp_path / "own.yaml"
+
+
+def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
+    for missing in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(ArgumentError, match=f"params_file:={missing}: there is no such file"):
+            build({"params_file": str(missing)})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "argument bag:= is missing: name a bag or a run folder"),
+        ({"bag": ""}, "argument bag:= is missing"),
+        ({"bag": "/none"}, "argument bag:=/none: there is no such file or folder"),
+        ({"bag": ".", "rate": "0"}, "argument rate:=0 cannot be used: not more than 0"),
+        ({"bag": ".", "rate": "-1.5"}, r"argument rate:=-1\.5 cannot be used"),
+        ({"bag": ".", "rate": "nan"}, "argument rate:=nan cannot be used"),
+        ({"bag": ".", "rate": "x"}, "argument rate:=x cannot be used"),
+        ({"bag": ".", "sim": "true"}, "unknown argument 'sim'; known are .*, bag, "),
+    ],
+)
+def test_what_cannot_be_replayed_is_explained(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{message}"):
+        build_replay(given)
+
+
+def test_a_bag_may_lie_in_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "bag").mkdir()
+    build_replay({"bag": "~/bag"})
