@@ -9,7 +9,9 @@ from vla_inference_ros.core.source import (
     QUIET_NODE,
     UNCOUNTED,
     Counts,
+    Listening,
     Namesakes,
+    Sender,
     Source,
 )
 
@@ -27,7 +29,7 @@ def clock() -> Clock:
 
 
 def test_the_first_who_speaks_is_heard_and_a_second_one_is_a_stranger(clock: Clock) -> None:
-    source = Source(clock=clock)
+    source = Source[int](clock=clock)
     assert source.admit(1)
     assert not source.strangers()
     assert not source.admit(2)
@@ -38,7 +40,7 @@ def test_the_first_who_speaks_is_heard_and_a_second_one_is_a_stranger(clock: Clo
 def test_a_stranger_is_one_until_it_has_been_quiet_for_longer_than_a_source_may(
     clock: Clock,
 ) -> None:
-    source = Source(clock=clock)
+    source = Source[int](clock=clock)
     source.admit(1)
     source.admit(2)
     for _ in range(6):  # half as long again
@@ -49,8 +51,17 @@ def test_a_stranger_is_one_until_it_has_been_quiet_for_longer_than_a_source_may(
     assert source.strangers() == []
 
 
+def test_the_source_keeps_its_place_as_long_as_it_speaks(clock: Clock) -> None:
+    source = Source[int](clock=clock)
+    for _ in range(100):
+        assert source.admit(1)
+        clock.now += 0.9 * QUIET
+        assert not source.admit(2)
+        assert (source.bound, source.strangers()) == (1, [2])
+
+
 def test_who_comes_after_the_source_is_quiet_takes_its_place(clock: Clock) -> None:
-    source = Source(clock=clock)
+    source = Source[int](clock=clock)
     source.admit(1)
     clock.now += QUIET - 0.001
     assert not source.admit(2)
@@ -62,7 +73,7 @@ def test_who_comes_after_the_source_is_quiet_takes_its_place(clock: Clock) -> No
 
 
 def test_several_may_be_allowed(clock: Clock) -> None:
-    source = Source(allow_several=True, clock=clock)
+    source = Source[int](allow_several=True, clock=clock)
     assert source.admit(1)
     assert source.admit(2)
     assert source.admit(1)
@@ -72,7 +83,7 @@ def test_several_may_be_allowed(clock: Clock) -> None:
 def test_who_stands_by_is_heard_while_nobody_else_speaks_and_is_nobodys_rival(
     clock: Clock,
 ) -> None:
-    source = Source(clock=clock)
+    source = Source[int](clock=clock)
     assert source.admit(2, stands_by=True)
     assert source.admit(1)
     assert not source.admit(2, stands_by=True)
@@ -84,13 +95,63 @@ def test_who_stands_by_is_heard_while_nobody_else_speaks_and_is_nobodys_rival(
 
 
 def test_one_who_is_somebody_else_each_time_does_not_fill_the_memory(clock: Clock) -> None:
-    source = Source(clock=clock)
+    source = Source[int](clock=clock)
     source.admit(1)
     for who in range(2, 10_000):
         assert not source.admit(who)
-    assert 0 < len(source.strangers()) <= 100
+        assert source.strangers()[0] == 2  # so that who is named does not change all the time
+    assert len(source.strangers()) <= 100
     source.forget()
     assert source.admit(7)
+
+
+def test_a_new_stranger_is_noted_once_those_that_filled_the_memory_have_gone(clock: Clock) -> None:
+    source = Source[int](clock=clock)
+    source.admit(1)
+    for who in range(2, 1000):
+        source.admit(who)
+    for _ in range(3):
+        clock.now += 0.9 * QUIET
+        source.admit(1)
+    assert not source.admit(7)
+    assert source.strangers() == [7]
+
+
+def test_a_restarted_sender_is_another_one_on_the_same_host(clock: Clock) -> None:
+    first, restarted = Sender("10.0.0.1", 4001, "a"), Sender("10.0.0.1", 4002, "a")
+    source = Source[Sender](clock=clock)
+    assert source.admit(first)
+    assert source.admit(Sender("10.0.0.1", 4001, "known by another name"))
+    assert not source.admit(restarted)
+    clock.now += 1.1 * QUIET
+    assert source.admit(restarted)
+    assert source.bound is restarted
+
+
+def test_the_place_is_kept_while_the_reader_stands_still(clock: Clock) -> None:
+    """What both have sent meanwhile is read in turn."""
+    listening = Listening(clock.now)
+    source = Source[int](listening=listening, clock=clock)
+    assert source.admit(1)
+    clock.now += 5.0
+    for _ in range(100):
+        clock.now += 0.001
+        assert not source.admit(2)
+        assert source.admit(1)
+        assert source.strangers() == [2]
+
+
+def test_it_is_quiet_only_from_when_the_reader_listens_again(clock: Clock) -> None:
+    listening = Listening(clock.now)
+    source = Source[int](listening=listening, clock=clock)
+    assert source.admit(1)
+    clock.now += 5.0
+    admitted = []
+    for _ in range(20):
+        listening.look(clock.now)
+        admitted.append(source.admit(2))
+        clock.now += 0.1
+    assert admitted == [False] * 11 + [True] * 9
 
 
 def test_two_nodes_of_one_name_are_named(clock: Clock) -> None:
@@ -148,7 +209,7 @@ def test_nothing_of_a_second_publisher_is_used_wherever_its_count_stands(clock: 
         own = random_numbers.randrange(1, 20_000)
         near = own + random_numbers.randrange(0, 200)  # as of two that were started together
         other = near if attempt % 2 else random_numbers.randrange(1, 20_000)
-        counts, source = Counts(), Source(clock=clock)
+        counts, source = Counts(), Source[int](clock=clock)
         begin = clock.now = clock.now + 100.0
         for poll in range(1, 6):
             clock.now = begin + poll * POLL

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
+from functools import partial
 from typing import Any
 
 import pytest
 from stream_log import Log
 
-from vla_inference_ros.core.one_source import SILENCE, Listening, Source
+from vla_inference_ros.core.source import QUIET, Listening, Sender, Source
 from vla_inference_ros.core.troubles import second_source
 from vla_inference_ros.nodes.one_sender import SECOND_SOURCE, OneSender
-from vla_inference_ros.nodes.sender_stamps import SenderStamps
 from vla_inference_ros.nodes.stream import Stream
 
-FIRST = Source("10.0.0.1", 4001, "10.0.0.1:4001")
-RESTARTED = Source("10.0.0.1", 4002, "10.0.0.1:4002")
-OTHER = Source("10.0.0.2", 4001, "10.0.0.2:4001")
+FIRST = Sender("10.0.0.1", 4001, "10.0.0.1:4001")
+RESTARTED = Sender("10.0.0.1", 4002, "10.0.0.1:4002")
+OTHER = Sender("10.0.0.2", 4001, "10.0.0.2:4001")
 
 
 class Bench:
@@ -27,14 +26,12 @@ class Bench:
         self.log = Log()
         node: Any = self.log
         self.stream = Stream(node, "sensor")
-        self.sender = OneSender(self.stream, "calibrate", "the sensor's host")
         self._start, self._passed = time.monotonic(), 0.0
         self._listening = Listening(self._start)
-        clock = SimpleNamespace(monotonic=lambda: self._start + self._passed)
-        monkeypatch.setattr("vla_inference_ros.nodes.one_sender.time", clock)
-
-    def stamps_of(self, source: Source) -> SenderStamps | None:
-        return self.sender.stamps_of(source, self._listening)
+        source = partial(Source[Sender], clock=lambda: self._start + self._passed)
+        monkeypatch.setattr("vla_inference_ros.nodes.one_sender.Source", source)
+        sender = OneSender(self.stream, "calibrate", self._listening, "the sensor's host")
+        self.stamps_of = sender.stamps_of
 
     def wait(self, seconds: float) -> None:
         """The thread listens all the while."""
@@ -65,7 +62,7 @@ def test_another_sender_is_refused_counted_and_named(bench: Bench) -> None:
 
 def test_another_host_takes_over_with_a_clock_of_its_own(bench: Bench) -> None:
     clock = bench.stamps_of(FIRST)
-    bench.wait(1.1 * SILENCE)
+    bench.wait(1.1 * QUIET)
     other = bench.stamps_of(OTHER)
     assert other is not None
     assert other is not clock
@@ -76,7 +73,7 @@ def test_another_host_takes_over_with_a_clock_of_its_own(bench: Bench) -> None:
 
 def test_a_restarted_sender_keeps_its_hosts_clock(bench: Bench) -> None:
     clock = bench.stamps_of(FIRST)
-    bench.wait(0.5 * SILENCE)
+    bench.wait(0.5 * QUIET)
     assert bench.stamps_of(RESTARTED) is None
-    bench.wait(0.6 * SILENCE)
+    bench.wait(0.6 * QUIET)
     assert bench.stamps_of(RESTARTED) is clock

@@ -20,7 +20,7 @@ from harness import TIMEOUT, free_port, running
 from rclpy.serialization import serialize_message
 
 from vla_inference_ros import convert
-from vla_inference_ros.core.one_source import SILENCE
+from vla_inference_ros.core.source import QUIET
 from vla_inference_ros.core.wire import (
     ASCAN_LENGTH,
     SENSOR_RATE,
@@ -194,7 +194,7 @@ def record_again(run: Path, tmp_path: Path, mode: str, *arguments: str) -> RunFo
     first = first_of_each(tmp_path / "first")
     with graph(output_dir, mode) as nodes:
         ready = nodes.await_ready(first)
-        time.sleep(1.1 * SILENCE)  # what was sent for it came from other connections
+        time.sleep(1.1 * QUIET)  # what was sent for it came from other connections
         assert resend([str(run), *arguments, *nodes.arguments]) == 0
         assert await_saved(output_dir, ready.plus(FRAMES, STATES, DATAGRAMS * SIZE))
     (folder,) = output_dir.glob("async_inference_*")

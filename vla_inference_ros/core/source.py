@@ -1,14 +1,22 @@
-"""Who speaks on a topic: its one source, which a reader is bound to, and strangers beside it.
+"""Who speaks on a topic or to a port: its one source, which a reader is bound to, and strangers
+beside it.
 
-A source is known by a number: that of its process, which this package's own messages carry, or, for
-messages of others, one that is told from the publishers' own counts by :class:`Counts`.
+Two sources of one input would give windows and views that are made of both. So there is one, and
+what others say is refused. It is the first, since nobody can know which of two is the right one.
+
+On a port it is a :class:`Sender`. On a topic it is known by a number: that of its process, which
+this package's own messages carry, or, for messages of others, one that is told from the publishers'
+own counts by :class:`Counts`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Who = TypeVar("Who", bound=Hashable)
 
 QUIET = 1.0  # a publisher that has not spoken for longer speaks no more [s]
 QUIET_NODE = 1.5  # likewise a node, which speaks every second at least, when it reports [s]
@@ -20,10 +28,35 @@ _LINGERS = 1.5
 _FASTEST = 120.0  # messages a second of a publisher that is hardly known
 _SLACK = 3  # messages; times and counts do not fit exactly
 _REMEMBERED = 10.0  # a publisher, after its last message [s]
-_MOST_STRANGERS = 100  # who invents a number for each message must not fill the memory
+_MOST_STRANGERS = 100  # who invents a name for each message must not fill the memory
+_STANDSTILL = 0.5  # a thread that has not looked for longer has stood still [s]
 
 
-class Source:
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """``host`` is whose clock its times are by; ``connection`` tells a program there from another
+    one, and from itself after a restart. ``name`` is what people call it.
+    """
+
+    host: str
+    connection: int
+    name: str = field(default="", compare=False)
+
+
+class Listening:
+    """Since when this host has listened without standing still, by a thread that looks often."""
+
+    def __init__(self, steady_time: float) -> None:
+        self.since = self._looked = steady_time
+
+    def look(self, steady_time: float) -> None:
+        """The thread has come to where it waits for what comes, at most a moment ago."""
+        if steady_time - self._looked > _STANDSTILL:
+            self.since = steady_time
+        self._looked = steady_time
+
+
+class Source(Generic[Who]):
     """Binds its reader to the first who speaks, until that has been quiet for a while; then to the
     next. For one thread.
     """
@@ -33,25 +66,28 @@ class Source:
         quiet: float = QUIET,
         *,
         allow_several: bool = False,
+        listening: Listening | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """With ``allow_several`` all are admitted and nobody is a stranger. ``quiet`` is in [s]."""
-        self.bound: int | None = None
+        """With ``allow_several`` all are admitted and nobody is a stranger. ``quiet`` is in [s],
+        and counts only while the reader's thread has been ``listening``: what the source said
+        before may be read after what others say now.
+        """
+        self.bound: Who | None = None
         self._quiet, self._allow_several, self._clock = quiet, allow_several, clock
+        self._listening = listening
         self._spoke = 0.0  # when the source did
-        self._strangers: dict[int, float] = {}  # when each spoke
+        self._strangers: dict[Who, float] = {}  # when each spoke
 
-    def admit(self, who: int, *, stands_by: bool = False) -> bool:
+    def admit(self, who: Who, *, stands_by: bool = False) -> bool:
         """Whether what ``who`` says now is to be taken. One that only ``stands_by`` is heard while
         no other speaks, and is nobody's rival.
         """
-        now = self._clock()
+        now = self._now()
         if stands_by:
             return who == self.bound or self._is_free(now) or self._allow_several
         if who != self.bound and not self._allow_several and not self._is_free(now):
-            if len(self._strangers) >= _MOST_STRANGERS:
-                self._strangers.pop(next(iter(self._strangers)))
-            self._strangers[who] = now
+            self._note_stranger(who, now)
             return False
         if who != self.bound:
             self.bound = who
@@ -59,12 +95,13 @@ class Source:
         self._spoke = now
         return True
 
-    def strangers(self) -> list[int]:
-        """Who else speaks, while the source does: there must be one alone."""
+    def strangers(self) -> list[Who]:
+        """Who else speaks, while the source does, in the order in which they began: there must be
+        one alone.
+        """
         if self._strangers:
-            now = self._clock()
-            since = now - _LINGERS * self._quiet
-            self._strangers = {who: at for who, at in self._strangers.items() if at >= since}
+            now = self._now()
+            self._forget_gone(now)
             if self._is_free(now):  # it was the last word of who has gone
                 return []
         return list(self._strangers)
@@ -74,8 +111,25 @@ class Source:
         self.bound = None
         self._strangers.clear()
 
+    def _now(self) -> float:
+        now = self._clock()
+        if self._listening is not None:
+            self._listening.look(now)
+        return now
+
     def _is_free(self, now: float) -> bool:
-        return self.bound is None or now - self._spoke > self._quiet
+        heard = self._spoke if self._listening is None else max(self._spoke, self._listening.since)
+        return self.bound is None or now - heard > self._quiet
+
+    def _note_stranger(self, who: Who, now: float) -> None:
+        if len(self._strangers) >= _MOST_STRANGERS:
+            self._forget_gone(now)
+        if who in self._strangers or len(self._strangers) < _MOST_STRANGERS:
+            self._strangers[who] = now
+
+    def _forget_gone(self, now: float) -> None:
+        since = now - _LINGERS * self._quiet
+        self._strangers = {who: at for who, at in self._strangers.items() if at >= since}
 
 
 class Namesakes:
@@ -85,9 +139,9 @@ class Namesakes:
         self, *, allow_several: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._allow_several, self._clock = allow_several, clock
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source[int]] = {}
 
-    def of(self, name: str) -> Source:
+    def of(self, name: str) -> Source[int]:
         """The source of what the node of a name says."""
         if name not in self._sources:
             self._sources[name] = Source(

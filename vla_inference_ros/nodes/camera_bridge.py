@@ -19,8 +19,8 @@ from std_msgs.msg import Header
 from vla_inference_ros.convert import compressed_image, frame_info, image
 from vla_inference_ros.core.clock import CLOCK_MODES, ClockReading
 from vla_inference_ros.core.newest import NewestItems
-from vla_inference_ros.core.one_source import Source
 from vla_inference_ros.core.pictures import decode
+from vla_inference_ros.core.source import Sender
 from vla_inference_ros.core.troubles import DAMAGED
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import CAMERA_PORT, CameraFrame
@@ -116,9 +116,6 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         self._views = {view: self.add_stream(view) for view in self._map.views}
         self._debug = {view: DebugRecords(self, PACKET_PERIOD) for view in self._map.views}
         modes = _clock_modes(self.config.clock_modes, self._map.views)
-        self._senders = {
-            view: OneSender(stream, modes[view]) for view, stream in self._views.items()
-        }
         self._unstamped = {
             view: UnstampedFrames(stream, _MOST_UNSTAMPED) for view, stream in self._views.items()
         }
@@ -141,6 +138,10 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             self.config.max_message_bytes,
             "raise max_message_bytes if a camera really sends so much",
         )
+        self._senders = {
+            view: OneSender(stream, modes[view], self._socket.listening)
+            for view, stream in self._views.items()
+        }
         self._socket.bind(self.config.bind_address, self.config.port, keys)
         self.add_worker("camera pictures", self._publish_waiting)
         self.add_worker("camera socket", self._receive)
@@ -168,8 +169,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         stream, peer = self._views[view], self._socket.peer
         camera = f"camera {frame.camera[:60]!r}"
         stamps = self._senders[view].stamps_of(
-            Source(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}"),
-            self._socket.listening,
+            Sender(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}")
         )
         if stamps is None:
             return

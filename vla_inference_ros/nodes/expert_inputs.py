@@ -86,9 +86,9 @@ class ExpertInputs:
         self._run_state, self._hold_changed = run_state, hold_changed
         self._rivals = rivals
         self._origin = Origin()
-        self._vlm = Source(QUIET_NODE, allow_several=allow_several)
-        self._sensor = Source(allow_several=allow_several)
-        self._robot = Source(allow_several=allow_several)
+        self._vlm = Source[int](QUIET_NODE, allow_several=allow_several)
+        self._sensor = Source[int](allow_several=allow_several)
+        self._robot = Source[int](allow_several=allow_several)
         self._sources = (self._vlm, self._sensor, self._robot)
         self._nodes = Namesakes(allow_several=allow_several)
         self._features_inbox = SourcedInbox(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
-from vla_inference_ros.core.one_source import SILENCE, Listening, OneSource, Source
+from vla_inference_ros.core.source import QUIET, Listening, Sender, Source
 from vla_inference_ros.core.troubles import second_source
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
 from vla_inference_ros.nodes.stream import Stream
@@ -15,44 +13,46 @@ SECOND_SOURCE = "second source"  # the kind that what is refused is counted unde
 class OneSender:
     """For the socket's thread alone."""
 
-    def __init__(self, stream: Stream, clock_mode: str, host: str = "") -> None:
-        """``host`` is how messages to people call the sender's host; "" for its source's name."""
+    def __init__(
+        self, stream: Stream, clock_mode: str, listening: Listening, host: str = ""
+    ) -> None:
+        """``listening`` is the socket's thread. ``host`` is how messages to people call the
+        sender's host; "" for its sender's name.
+        """
         self._stream, self._mode, self._host = stream, clock_mode, host
-        self._source = OneSource()
+        self._source: Source[Sender] = Source(listening=listening)
         self._stamps = SenderStamps(stream, clock_mode, host)
 
-    def stamps_of(self, source: Source, listening: Listening) -> SenderStamps | None:
-        """The clock for a good packet that has come from ``source`` to the thread that is
-        ``listening``; None if the stream is another one's, and the packet must not be used.
+    def stamps_of(self, sender: Sender) -> SenderStamps | None:
+        """The clock for a good packet that has come from ``sender``; None if the stream is another
+        one's, and the packet must not be used.
         """
-        before, now = self._source.owner, time.monotonic()
-        listening.look(now)
-        if not self._source.admits(source, now, listening.since):
-            self._refuse(source)
+        before = self._source.bound
+        if not self._source.admit(sender):
+            assert before is not None
+            self._refuse(sender, before)
             return None
-        if source != before:
-            self._take_over(source, before)
+        if sender != before:
+            self._take_over(sender, before)
         return self._stamps
 
-    def _refuse(self, source: Source) -> None:
-        owner, other = self._source.owner, self._source.other
-        assert owner is not None
+    def _refuse(self, sender: Sender, owner: Sender) -> None:
         self._stream.problem(
             SECOND_SOURCE,
-            f"{source.name} sends as well as {owner.name}, whose stream this is as it came first: "
+            f"{sender.name} sends as well as {owner.name}, whose stream this is as it came first: "
             "refused. Stop one of them",
             told=True,
         )
-        if other is not None:
-            self._stream.troubles.see(second_source(other.name))
+        first = self._source.strangers()[0]  # one at a time, however many names somebody invents
+        self._stream.troubles.see(second_source(first.name))
 
-    def _take_over(self, source: Source, before: Source | None) -> None:
+    def _take_over(self, sender: Sender, before: Sender | None) -> None:
         if before is not None:
             self._stream.warn(
                 "new source",
-                f"{source.name} sends now, {before.name} has been silent for {SILENCE:g} s",
+                f"{sender.name} sends now, {before.name} has been silent for {QUIET:g} s",
             )
-        if before is None or source.host != before.host:
+        if before is None or sender.host != before.host:
             if self._stream.rhythm is not None:
                 self._stream.rhythm.forget()
-            self._stamps = SenderStamps(self._stream, self._mode, self._host or source.name)
+            self._stamps = SenderStamps(self._stream, self._mode, self._host or sender.name)

@@ -27,7 +27,7 @@ class PictureInbox:
         allow_several: bool,
     ) -> None:
         self._inbox: Inbox[Any] = Inbox(node, message_type, topic, profile)
-        self._source = Source(allow_several=allow_several)
+        self._source = Source[int](allow_several=allow_several)
         self._counts = Counts()
         self._conflict = Conflict(node, self._inbox.topic)
 

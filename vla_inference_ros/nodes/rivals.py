@@ -27,7 +27,7 @@ class Rivals:
     ) -> None:
         self.conflict = ""
         self._node, self._type, self._topic = node, message_type, topic
-        self._source = Source()
+        self._source = Source[int]()
         self._conflict = Conflict(node, topic)
         self._subscription: Subscription[Any] | None = None
         if not allow_several:

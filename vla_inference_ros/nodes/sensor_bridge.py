@@ -10,7 +10,7 @@ from typing import Any
 from vla_inference_ros.convert import sensor_batch
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.clock import CLOCK_MODES
-from vla_inference_ros.core.one_source import Listening, Source
+from vla_inference_ros.core.source import Listening, Sender
 from vla_inference_ros.core.udp import Datagram, UdpReceiver
 from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram
 from vla_inference_ros.msg import SensorBatch
@@ -56,8 +56,10 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         except ValueError as error:
             raise ParameterError(f"parameter 'allowed_sources': {error}") from error
         self._sensor = self.add_stream("sensor")
-        self._sender = OneSender(self._sensor, config.clock_mode, "the sensor's host")
         self._listening = Listening(time.monotonic())
+        self._sender = OneSender(
+            self._sensor, config.clock_mode, self._listening, "the sensor's host"
+        )
         self._note_wire = self._sensor.timer("wire to topic", LONG_WAY)
         self._debug = DebugRecords(self, PACKET_PERIOD)
         self._batches = self.create_publisher(SensorBatch, "/sensor/samples", qos.SENSOR)
@@ -113,8 +115,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)
         stamps = self._sender.stamps_of(
-            Source(datagram.source, datagram.port, f"{datagram.source}:{datagram.port}"),
-            self._listening,
+            Sender(datagram.source, datagram.port, f"{datagram.source}:{datagram.port}")
         )
         if stamps is None:
             return

@@ -56,7 +56,7 @@ class SourcedInbox(Generic[Message]):
         topic: str,
         profile: QoSProfile,
         stage: Stream,
-        source: Source,
+        source: Source[int],
     ) -> None:
         """What ``source`` does not admit is counted by ``stage``."""
         self._inbox = Inbox(node, message_type, topic, profile)

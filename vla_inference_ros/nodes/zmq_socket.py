@@ -13,8 +13,8 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
-from vla_inference_ros.core.one_source import Listening
 from vla_inference_ros.core.priority import starting_threads, thread_names, threads
+from vla_inference_ros.core.source import Listening
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
 
