@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from marks import VIEW_OF
-from second_publishers import SECOND_PUBLISHERS
+from run_changes import FolderGone, SaidOnce
+from second_publishers import OTHER_WEIGHTS, SECOND_PUBLISHERS
 from strangers import (
     REPORTERS,
     Stranger,
@@ -134,6 +135,13 @@ def cases() -> list[Case]:
             absent="camera_bridge",
         )
     )
+    features = frozenset({"features"})
+    for name, change in (
+        ("VLM: told something, dies, comes back", SaidOnce("Hold still")),
+        ("VLM: silent, other weights in its place", OTHER_WEIGHTS),
+    ):
+        found.append(Case(name, {}, change, features, absent="vlm"))
+    found.append(Case("recorder: its disk goes away", {}, FolderGone(), frozenset({"recorder"})))
     return found
 
 

@@ -36,7 +36,8 @@ from vla_inference_ros.core.health import State
 from vla_inference_ros.msg import InferenceStatus
 from vla_inference_ros.sim.faults import Faults
 
-_IMAGE_AGE_SOFT = 0.2  # of a view's image: what is wrong with less is not to be seen [s]
+# Of a view's image, and of features: what is wrong with less is not to be seen [s].
+_SOFT_AGE = {"camera_bridge": 0.2, "vlm": 1.0}
 _RECOVERY_LIMIT = 3.0  # [s]
 _VERDICT_LIMIT = 1.0  # [s]
 _VERDICT_STAYS = 1.0  # how long the verdict must have named nothing [s]
@@ -147,11 +148,11 @@ class Sweep:
         before = self._touched(case)
         begin = self._set(case.faults, {})
         touched: float | None = None
-        if case.absent:
-            self._launch.freeze(case.absent)
-            touched = time.time() + _IMAGE_AGE_SOFT  # nothing is over a limit before
         with beside(case.stranger, self._ports, self._listener.node):
             begin = time.time() if case.stranger else begin
+            if case.absent:
+                self._launch.freeze(case.absent)
+                touched = time.time() + _SOFT_AGE[case.absent]  # nothing is over a limit before
             while time.time() < begin + duration:
                 if touched is None and self._touched(case) > before:
                     touched = time.time()
@@ -222,7 +223,7 @@ class Sweep:
         self._judged += len(fresh)
         wrongs = []
         for heard in fresh:
-            features = self._listener.features.get(heard.chunk.vl_update_id)
+            features = self._listener.features_of(heard)
             found = self._truth.wrongs(heard.chunk, features, heard.published)
             if found:
                 wrongs.append(f"chunk {heard.chunk.chunk_id}: {'; '.join(found)}")

@@ -18,7 +18,10 @@ from typing import IO, Any
 import load
 
 _START_LIMIT = 60.0  # until the first action [s]
-_UP = {"camera_bridge": "waiting for cameras on port"}  # what a node says then
+_UP = {  # what a node says then
+    "camera_bridge": "waiting for cameras on port",
+    "vlm": "[vlm]: stub",
+}
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -93,13 +96,17 @@ class Launch:
         """Have a node stand still."""
         os.kill(self.process_of(node), signal.SIGSTOP)
 
+    def kill(self, node: str) -> None:
+        """Kill a node, which the launcher may start again."""
+        os.kill(self.process_of(node), signal.SIGKILL)
+        self._killed += 1
+
     def replace(self, node: str) -> float:
         """Kill a node, which the launcher starts again, and return when the new one is up: when
         that was [Unix s].
         """
         before = self.text().count(_UP[node])
-        os.kill(self.process_of(node), signal.SIGKILL)
-        self._killed += 1
+        self.kill(node)
         deadline = time.monotonic() + _START_LIMIT
         while self.text().count(_UP[node]) == before:
             if time.monotonic() > deadline:

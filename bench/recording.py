@@ -97,14 +97,16 @@ def _first_loss(step: float, folder: Path) -> list[Row]:
     text = (share() / "config" / "async.yaml").read_text(encoding="utf-8")
     file.write_text(re.sub(r"realtime_priority: \d+", "realtime_priority: 0", text))
     rows = []
-    for name, other in {
-        "busy loops": (load.busy_core,),
-        "short processes": (load.short_processes,),
-        "memory traffic": (load.memory_traffic,),
-        "disk writes": (load.disk_writes, folder),
-    }.items():
+    kinds: dict[str, list[Listener]] = {
+        "busy loops": [(load.busy_core,)],
+        "short processes": [(load.short_processes,)],
+        "memory traffic": [(load.memory_traffic,)],
+        "disk writes": [(load.disk_writes, folder)],
+    }
+    kinds["each of these"] = [kind for (kind,) in kinds.values()]
+    for name, kind in kinds.items():
         for each in _A_CORE:
-            others = [other] * (each * (os.cpu_count() or 1))
+            others = kind * (each * (os.cpu_count() or 1))
             run, missing = _recorded(step, folder, {"params_file": file}, *others)
             lost = [losses[0].value.split()[0] for losses in missing.values()]
             rate, told = _rate_row(run).value, " / ".join(lost)

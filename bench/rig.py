@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from second_publishers import SOURCE_ID as STRANGER
 from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import String
 from threads import in_thread
 from truth import UNREADABLE, Truth
 
@@ -63,7 +65,7 @@ class Listener:
 
     def __init__(self, truth: Truth) -> None:
         self.chunks: list[Heard] = []
-        self.features: dict[int, VLFeatures] = {}
+        self._features: defaultdict[int, list[tuple[float, VLFeatures]]] = defaultdict(list)
         self.statuses: list[tuple[float, InferenceStatus]] = []
         self._truth = truth
         self._topics: list[tuple[Any, Callable[[Any, float], None]]] = []
@@ -76,6 +78,7 @@ class Listener:
         self._listen_to(VLFeatures, "/vla/features", self._take_features)
         self._listen_to(ActionChunk, _ACTIONS, self._take_chunk)
         self._listen_to(InferenceStatus, "/vla/status", self._take_status)
+        self._listen_to(String, "/vla/instruction", self._take_instruction)
 
     def run(self, stop: threading.Event) -> None:
         """Listen until ``stop`` is set."""
@@ -86,6 +89,14 @@ class Listener:
                     while (taken := take_next(topic.msg_type, topic.raw)) is not None:
                         message, info = taken
                         take(message, info["source_timestamp"] / 1e9)
+
+    def features_of(self, heard: Heard) -> VLFeatures | None:
+        """Those that a chunk is from: the last ones of their number, for a VLM that was started
+        again counts anew.
+        """
+        found = self._features[heard.chunk.vl_update_id]
+        before = [each for published, each in found if published <= heard.published]
+        return before[-1] if before else None
 
     def check_alone(self) -> None:
         """SystemExit if another inference publishes here, whose chunks would be taken for ours."""
@@ -121,8 +132,12 @@ class Listener:
         for stamp, number in zip(batch.stamps, numbers, strict=True):
             self._truth["sensor"].note_published(seconds(stamp), number, published)
 
-    def _take_features(self, features: VLFeatures, _: float) -> None:
-        self.features[features.update_id] = features
+    def _take_features(self, features: VLFeatures, published: float) -> None:
+        self._features[features.update_id].append((published, features))
+        self._truth.note_features(features)
+
+    def _take_instruction(self, said: String, published: float) -> None:
+        self._truth.note_instruction(said.data, published)
 
     def _take_chunk(self, chunk: ActionChunk, published: float) -> None:
         if chunk.source_id != STRANGER:

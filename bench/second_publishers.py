@@ -22,11 +22,16 @@ _DEPTH = QoSProfile(depth=10)
 
 
 class SecondPublisher:
-    """Says it every ``period`` [s] on ``topic``; ``streams`` are those that a verdict may name."""
+    """Says it every ``period`` [s] on ``topic``; ``streams`` are those that a verdict may name.
+    Features are said to be of a ``model_id``, if it is given.
+    """
 
-    def __init__(self, kind: Any, topic: str, period: float, *streams: str) -> None:
+    def __init__(
+        self, kind: Any, topic: str, period: float, *streams: str, model_id: str = ""
+    ) -> None:
         self.streams = frozenset(streams)
         self._kind, self._topic, self._period = kind, topic, period
+        self._model_id = model_id
 
     def prepare(self, node: Node) -> None:
         """Hear what to say, and wait for those who listen."""
@@ -41,6 +46,8 @@ class SecondPublisher:
             self._message = inbox.newest() or self._message
             time.sleep(0.01)
         inbox.close()
+        if self._model_id:
+            self._message.model_id = self._model_id
 
     def __call__(self, stop: threading.Event, _: Mapping[str, int], node: Node) -> None:
         """Speak, as ``node``, until ``stop`` is set."""
@@ -58,6 +65,9 @@ SECOND_PUBLISHERS = {
     "features": SecondPublisher(VLFeatures, "/vla/features", 0.4, "vla/features"),
     "actions": SecondPublisher(ActionChunk, "/vla/actions", 0.1, "vla/actions"),
 }
+OTHER_WEIGHTS = SecondPublisher(
+    VLFeatures, "/vla/features", 0.4, "vla/features", model_id="another model"
+)
 
 
 def _renewed(template: Any) -> Any:

@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import zmq
 from marks import FOREIGN_FRAME, foreign_force, marked_jpeg
 from rclpy.node import Node
-from second_publishers import SecondPublisher
 from threads import in_thread
 
 from vla_inference_ros.convert import header
@@ -38,6 +38,14 @@ _NAMES = [f"left_41182735{text}" for text in ("\ud800", "\0", "\x1b[2J", "\r\n",
 
 Ports = Mapping[str, int]  # that the bridges listen on, by the launch argument's name
 Stranger = Callable[[threading.Event, Ports, Node], None]
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A stranger that needs a while before it can begin."""
+
+    def prepare(self, node: Node) -> None:
+        """Return once it can."""
 
 
 def odd_cameras(stop: threading.Event, ports: Ports, _: Node) -> None:
@@ -107,7 +115,7 @@ def beside(stranger: Stranger | None, ports: Ports, node: Node) -> Iterator[None
     if stranger is None:
         yield
         return
-    if isinstance(stranger, SecondPublisher):
+    if isinstance(stranger, Preparing):
         stranger.prepare(node)
     with in_thread(lambda stop: stranger(stop, ports, node)):
         yield

@@ -14,7 +14,9 @@ A chunk is *wrong* if it was published although
 - its mask has a 1 in a row whose sample was never handed on, or its counts are not the mask's;
 - one of its pictures was damaged;
 - one of its stamps is more than 5 ms off the true acquisition time;
-- one of its pictures, or any sample of its window's time, is a second sender's.
+- one of its pictures, or any sample of its window's time, is a second sender's;
+- it says OK although its features are of another model than the first ones, or by an instruction
+  that was not the last when their update started.
 
 Not counted is what none but the sender can know: about items whose times, number or name were
 damaged in a way that still parses, nothing; about pictures of a camera that is frozen but goes on
@@ -50,7 +52,9 @@ _ROBOT = AgeBudget(0.1, math.inf)  # not required: never held back for it
 
 _EQUAL = 2e-6  # stamps closer than this are one, rounding aside [s]
 _CORRECTED = 0.005  # what the window's following its clock may have moved a stamp by [s]
-_ON_THE_WAY = 0.2  # an item acquired so long before a step may have been stamped after it [s]
+# An item acquired so long before a step may have been stamped after it, and an update started so
+# long after an instruction may not know it [s].
+_ON_THE_WAY = 0.2
 _BUCKETS = 1000  # of published stamps, per second
 
 
@@ -124,9 +128,21 @@ class Truth:
 
     def __init__(self) -> None:
         self._streams = {name: StreamTruth() for name in STREAMS}
+        self._model: str | None = None
+        self._said: list[tuple[float, str]] = []  # instructions, and when [Unix s]
 
     def __getitem__(self, stream: str) -> StreamTruth:
         return self._streams[stream]
+
+    def note_features(self, features: VLFeatures) -> None:
+        """The VLM has published features; the first say what it is, and what it was told before."""
+        if self._model is None:
+            self._model = features.model_id
+            self._said.insert(0, (0.0, features.instruction))
+
+    def note_instruction(self, text: str, when: float) -> None:
+        """An instruction was said, at ``when`` [Unix s]."""
+        self._said.append((when, text))
 
     def wrongs(
         self, chunk: ActionChunk, features: VLFeatures | None, published: float
@@ -140,7 +156,18 @@ class Truth:
             *self._wrong_images(chunk, seconds(features.started), published),
             *self._wrong_samples(chunk, published),
             *self._wrong_robot(chunk),
+            *self._wrong_origin(chunk, features),
         ]
+
+    def _wrong_origin(self, chunk: ActionChunk, features: VLFeatures) -> Iterator[str]:
+        if chunk.validity != ActionChunk.OK or self._model is None:
+            return
+        if features.model_id != self._model:
+            yield f"its features are of {features.model_id}, but OK"
+        heard = seconds(features.started) - _ON_THE_WAY
+        last = max(n for n, (when, _) in enumerate(self._said) if when <= heard)
+        if features.instruction not in [text for _, text in self._said[last:]]:
+            yield f"its instruction is {features.instruction!r}, which is not the last, but OK"
 
     def _wrong_images(self, chunk: ActionChunk, taken: float, published: float) -> Iterator[str]:
         for view, stamp in zip(chunk.views, chunk.view_stamps, strict=True):

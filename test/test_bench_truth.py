@@ -331,3 +331,40 @@ def test_a_chunk_of_a_damaged_picture_is_wrong_whatever_it_says(content: str) ->
     scene = Scene().degraded()
     scene.truth["View2"].unusable.add(7.0)
     assert scene.wrongs == ["View2 is a damaged picture"]
+
+
+def told(*said: tuple[float, str]) -> Scene:
+    """A scene whose features are by "Go on", and instructions that were said when [s before]."""
+    scene = Scene()
+    scene.features.model_id, scene.features.instruction = "the model", "Go on"
+    scene.truth.note_features(VLFeatures(model_id="the model", instruction="Begin"))
+    for before, text in said:
+        scene.truth.note_instruction(text, TAKEN - before)
+    return scene
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [(9.0, "Go on")],
+        [(9.0, "Stop"), (8.0, "Go on")],
+        [(9.0, "Go on"), (0.1, "Stop")],  # the update may not know it yet
+        [(9.0, "Stop"), (-0.1, "Go on")],
+    ],
+)
+def test_features_by_what_was_said_last_are_right(said: list[tuple[float, str]]) -> None:
+    assert told(*said).wrongs == []
+
+
+@pytest.mark.parametrize("said", [[], [(9.0, "Go on"), (1.0, "Stop")]])
+def test_features_by_an_instruction_that_does_not_hold_are_wrong(
+    said: list[tuple[float, str]],
+) -> None:
+    assert "its instruction is 'Go on', which is not the last, but OK" in told(*said).wrongs
+    assert told(*said).degraded().wrongs == []
+
+
+def test_features_of_another_model_than_the_first_ones_are_wrong() -> None:
+    scene = told((9.0, "Go on"))
+    scene.features.model_id = "another"
+    assert scene.wrongs == ["its features are of another, but OK"]

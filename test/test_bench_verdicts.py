@@ -25,6 +25,17 @@ def test_a_verdict_names_inputs_in_its_reason_and_its_troubles() -> None:
     assert verdicts.streams_named(status) == set()
 
 
+def test_a_verdict_may_also_have_other_names_than_those_of_inputs() -> None:
+    statuses = [
+        verdict(0.1, State.OK, "", "recorders: nothing"),
+        verdict(0.2, State.OK, "", "recorder: frames: no folder to save to"),
+        verdict(0.5, State.OK),
+    ]
+    assert verdicts.shown_after(statuses, T, {"recorder"}) == pytest.approx(0.2, abs=1e-6)
+    assert verdicts.cleared_after(statuses, T, {"recorder"}) == pytest.approx(0.5, abs=1e-6)
+    assert verdicts.shown_after(statuses, T, set()) is None
+
+
 def test_a_fault_is_shown_by_the_first_verdict_that_names_its_stream() -> None:
     statuses = [
         verdict(-1.0, State.OK, "", "robot: nothing comes"),

@@ -1,4 +1,4 @@
-"""Listeners that are killed while they hear must not silence who publishes.
+"""Listeners that are killed while they hear must not silence who publishes, nor keep it busy.
 
 What lies unread in a dead listener's queue keeps its place in the publisher's shared memory. In a
 small one there is soon no hole for a picture, and Fast DDS drops them all, to everybody, unsaid.
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness import TIMEOUT, Listener
@@ -19,7 +19,8 @@ from picture_peer import HEARS, TOPICS
 from sensor_msgs.msg import CompressedImage
 
 _KILLS, _SHORT_KILLS = 10, 3  # in full and in CI
-_BETWEEN = 3.0  # so long a dead one is taken for alive, and more [s]
+_BETWEEN = 3.0  # a dead one is listed for longer: they add up [s]
+_LISTED = 6.0  # longer than a dead one is [s]
 _SILENCE = 3.0  # of a topic whose pictures come every 0.05 s [s]
 
 
@@ -64,6 +65,29 @@ def test_killed_listeners_silence_no_topic(listener: Listener, full: bool, patie
                 assert _first_line(reader, listener) == HEARS
             listener.spin_for(_BETWEEN)
             assert not silent_for(_SILENCE * patience)
+
+
+def test_a_killed_listener_soon_costs_its_publisher_nothing(listener: Listener) -> None:
+    """For each piece of a picture that it sends to a queue which it knows is dead, Fast DDS makes
+    the queue anew, and removes it: a core's work, as long as the listener is listed.
+    """
+    queues: set[tuple[str, int]] = set()
+
+    def look() -> None:
+        for path in Path("/dev/shm").glob("fast*_port*[0-9]"):
+            with suppress(FileNotFoundError):
+                queues.add((path.name, path.stat().st_ino))
+
+    with peer("writer"):
+        heard = listener.listen(CompressedImage, TOPICS[0])
+        with peer("reader") as reader:
+            assert _first_line(reader, listener) == HEARS
+        listener.spin_for(_LISTED)
+        end, count = time.monotonic() + _SILENCE, len(heard)
+        listener.spin_until(lambda: time.monotonic() > end, look)
+        assert len(heard) > count
+    assert queues
+    assert len(queues) == len({name for name, _ in queues})
 
 
 def _first_line(process: subprocess.Popen[str], listener: Listener) -> str:

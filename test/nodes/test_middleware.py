@@ -98,6 +98,13 @@ def test_nodes_announce_themselves_for_two_seconds_and_then_every_second(file: s
     assert float(first.findtext("{*}count") or 0) * period == 2.0
 
 
+@pytest.mark.parametrize("file", [file for _, file in PROFILES.values()])
+def test_a_node_is_forgotten_only_after_several_announcements_that_did_not_come(file: str) -> None:
+    profiles = ElementTree.fromstring((share() / "config" / file).read_text(encoding="utf-8"))
+    known = float(profiles.findtext(".//{*}leaseDuration/{*}sec") or 0)
+    assert known > 3 * float(profiles.findtext(".//{*}leaseAnnouncement/{*}sec") or 0)
+
+
 @pytest.mark.usefixtures("reader")
 def test_readers_soon_hear_what_there_is_and_the_middleware_has_no_complaint(
     tmp_path: Path,
