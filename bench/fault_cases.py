@@ -135,7 +135,7 @@ def cases() -> list[Case]:
             absent="camera_bridge",
         )
     )
-    features = frozenset({"features"})
+    features = OTHER_WEIGHTS.streams | {"features"}
     for name, change in (
         ("VLM: told something, dies, comes back", SaidOnce("Hold still")),
         ("VLM: silent, other weights in its place", OTHER_WEIGHTS),

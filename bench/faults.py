@@ -36,7 +36,8 @@ from vla_inference_ros.core.health import State
 from vla_inference_ros.msg import InferenceStatus
 from vla_inference_ros.sim.faults import Faults
 
-# Of a view's image, and of features: what is wrong with less is not to be seen [s].
+# Of a view's image, and of features, by the node whose absence makes them older: what is wrong with
+# less is not to be seen [s].
 _SOFT_AGE = {"camera_bridge": 0.2, "vlm": 1.0}
 _RECOVERY_LIMIT = 3.0  # [s]
 _VERDICT_LIMIT = 1.0  # [s]

@@ -103,10 +103,10 @@ def _first_loss(step: float, folder: Path) -> list[Row]:
         "memory traffic": [(load.memory_traffic,)],
         "disk writes": [(load.disk_writes, folder)],
     }
-    kinds["each of these"] = [kind for (kind,) in kinds.values()]
-    for name, kind in kinds.items():
+    kinds["each of these"] = [body for (body,) in kinds.values()]
+    for name, bodies in kinds.items():
         for each in _A_CORE:
-            others = kind * (each * (os.cpu_count() or 1))
+            others = bodies * (each * (os.cpu_count() or 1))
             run, missing = _recorded(step, folder, {"params_file": file}, *others)
             lost = [losses[0].value.split()[0] for losses in missing.values()]
             rate, told = _rate_row(run).value, " / ".join(lost)

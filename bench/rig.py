@@ -94,7 +94,7 @@ class Listener:
         """Those that a chunk is from: the last ones of their number, for a VLM that was started
         again counts anew.
         """
-        found = self._features[heard.chunk.vl_update_id]
+        found = self._features.get(heard.chunk.vl_update_id, [])
         before = [each for published, each in found if published <= heard.published]
         return before[-1] if before else None
 

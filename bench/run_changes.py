@@ -45,6 +45,7 @@ class FolderGone:
     def prepare(self, node: Node) -> None:
         """Wait until it saves to its folder."""
         self._disk = Path(tempfile.mkdtemp())
+        self._away = self._disk.with_suffix(".away")
         output = self._disk / "runs"
         program = prefix() / "lib" / PACKAGE / "recorder"
         self._recorder = subprocess.Popen(
@@ -57,21 +58,21 @@ class FolderGone:
 
     def __call__(self, stop: threading.Event, _ports: Mapping[str, int], _: Node) -> None:
         """Take the disk away until ``stop`` is set."""
-        away = self._disk.rename(self._disk.with_suffix(".away"))
-        shutil.rmtree(away, ignore_errors=True)  # something may just be written
-        self._disk.touch()  # so that no folder can be made there
+        self._disk.rename(self._away)
+        self._disk.touch(exist_ok=False)  # so that no folder can be made there
         stop.wait()
         self._disk.unlink()
 
     def _stop(self) -> None:
         self._recorder.terminate()
         self._recorder.wait(timeout=_PATIENCE)
-        shutil.rmtree(self._disk, ignore_errors=True)
+        for folder in (self._disk, self._away):
+            shutil.rmtree(folder)
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"in vain waited for: {what}")
+            raise SystemExit(f"waited in vain for {what}")
         time.sleep(_LOOK_PERIOD)

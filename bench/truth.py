@@ -137,8 +137,8 @@ class Truth:
     def note_features(self, features: VLFeatures) -> None:
         """The VLM has published features; the first say what it is, and what it was told before."""
         if self._model is None:
-            self._model = features.model_id
             self._said.insert(0, (0.0, features.instruction))
+            self._model = features.model_id
 
     def note_instruction(self, text: str, when: float) -> None:
         """An instruction was said, at ``when`` [Unix s]."""
@@ -166,7 +166,8 @@ class Truth:
             yield f"its features are of {features.model_id}, but OK"
         heard = seconds(features.started) - _ON_THE_WAY
         last = max(n for n, (when, _) in enumerate(self._said) if when <= heard)
-        if features.instruction not in [text for _, text in self._said[last:]]:
+        known = [text for when, text in self._said[last:] if when <= seconds(features.finished)]
+        if features.instruction not in known:
             yield f"its instruction is {features.instruction!r}, which is not the last, but OK"
 
     def _wrong_images(self, chunk: ActionChunk, taken: float, published: float) -> Iterator[str]:

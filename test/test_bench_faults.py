@@ -88,7 +88,8 @@ def test_every_fault_names_its_streams() -> None:
     assert streams["a stranger: cameras with odd names"] == {"camera", "View1"}
     assert streams["second publisher: View1"] == {"View1", "camera"}
     assert streams["second publisher: actions"] == {"vla/actions"}
-    assert streams["VLM: silent, other weights in its place"] == {"features"}
+    assert streams["VLM: silent, other weights in its place"] == {"features", "vla/features"}
+    assert streams["VLM: told something, dies, comes back"] == {"features", "vla/features"}
     assert streams["recorder: its disk goes away"] == {"recorder"}
     unseen = [case.name for case in cases() if not case.is_seen]
     drifting = [each for each in streams if "drift" in each]

@@ -337,6 +337,7 @@ def told(*said: tuple[float, str]) -> Scene:
     """A scene whose features are by "Go on", and instructions that were said when [s before]."""
     scene = Scene()
     scene.features.model_id, scene.features.instruction = "the model", "Go on"
+    scene.features.finished = time_message(TAKEN + 0.4)
     scene.truth.note_features(VLFeatures(model_id="the model", instruction="Begin"))
     for before, text in said:
         scene.truth.note_instruction(text, TAKEN - before)
@@ -349,14 +350,16 @@ def told(*said: tuple[float, str]) -> Scene:
         [(9.0, "Go on")],
         [(9.0, "Stop"), (8.0, "Go on")],
         [(9.0, "Go on"), (0.1, "Stop")],  # the update may not know it yet
-        [(9.0, "Stop"), (-0.1, "Go on")],
+        [(9.0, "Stop"), (-0.1, "Go on")],  # while it ran
     ],
 )
 def test_features_by_what_was_said_last_are_right(said: list[tuple[float, str]]) -> None:
     assert told(*said).wrongs == []
 
 
-@pytest.mark.parametrize("said", [[], [(9.0, "Go on"), (1.0, "Stop")]])
+@pytest.mark.parametrize(
+    "said", [[], [(9.0, "Go on"), (1.0, "Stop")], [(9.0, "Stop"), (-1.0, "Go on")]]
+)
 def test_features_by_an_instruction_that_does_not_hold_are_wrong(
     said: list[tuple[float, str]],
 ) -> None:

@@ -6,6 +6,7 @@ small one there is soon no hole for a picture, and Fast DDS drops them all, to e
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ from harness import TIMEOUT, Listener
 from picture_peer import HEARS, TOPICS
 from sensor_msgs.msg import CompressedImage
 
+from vla_inference_ros.nodes.dds_profile import DATA_PORTS
+
 _KILLS, _SHORT_KILLS = 10, 3  # in full and in CI
-_BETWEEN = 3.0  # a dead one is listed for longer: they add up [s]
+_BETWEEN = 0.5  # a dead one is listed for longer: they add up [s]
 _LISTED = 6.0  # longer than a dead one is [s]
 _SILENCE = 3.0  # of a topic whose pictures come every 0.05 s [s]
 
@@ -67,27 +70,37 @@ def test_killed_listeners_silence_no_topic(listener: Listener, full: bool, patie
             assert not silent_for(_SILENCE * patience)
 
 
-def test_a_killed_listener_soon_costs_its_publisher_nothing(listener: Listener) -> None:
+def test_a_killed_listener_soon_costs_its_publisher_nothing(
+    listener: Listener, patience: float
+) -> None:
     """For each piece of a picture that it sends to a queue which it knows is dead, Fast DDS makes
     the queue anew, and removes it: a core's work, as long as the listener is listed.
     """
-    queues: set[tuple[str, int]] = set()
+    made: set[tuple[str, int]] = set()
 
     def look() -> None:
-        for path in Path("/dev/shm").glob("fast*_port*[0-9]"):
+        for path in queues:
             with suppress(FileNotFoundError):
-                queues.add((path.name, path.stat().st_ino))
+                made.add((path.name, path.stat().st_ino))
 
     with peer("writer"):
         heard = listener.listen(CompressedImage, TOPICS[0])
         with peer("reader") as reader:
             assert _first_line(reader, listener) == HEARS
-        listener.spin_for(_LISTED)
+            queues = _data_queues(reader.pid)
+            assert queues
+        listener.spin_for(_LISTED * patience)
         end, count = time.monotonic() + _SILENCE, len(heard)
         listener.spin_until(lambda: time.monotonic() > end, look)
         assert len(heard) > count
-    assert queues
-    assert len(queues) == len({name for name, _ in queues})
+    assert len(made) <= len(queues)
+
+
+def _data_queues(process: int) -> set[Path]:
+    """The queues in shared memory for what is sent to a process of this package."""
+    mapped = Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
+    found = set(re.findall(r"/dev/shm/fast\w+_port\d+\b", mapped))
+    return {Path(path) for path in found if int(re.sub(r"\D", "", path)) >= DATA_PORTS.start}
 
 
 def _first_line(process: subprocess.Popen[str], listener: Listener) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import Any
 
 import pytest
 from stream_log import Log
 
-from vla_inference_ros.core.source import QUIET, Listening, Sender, Source
+from vla_inference_ros.core.source import QUIET, Listening, Sender
 from vla_inference_ros.core.troubles import second_source
 from vla_inference_ros.nodes.one_sender import SECOND_SOURCE, OneSender
 from vla_inference_ros.nodes.stream import Stream
@@ -22,16 +21,21 @@ OTHER = Sender("10.0.0.2", 4001, "10.0.0.2:4001")
 class Bench:
     """A stream with its sender, and a clock that the test sets."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.log = Log()
         node: Any = self.log
         self.stream = Stream(node, "sensor")
         self._start, self._passed = time.monotonic(), 0.0
         self._listening = Listening(self._start)
-        source = partial(Source[Sender], clock=lambda: self._start + self._passed)
-        monkeypatch.setattr("vla_inference_ros.nodes.one_sender.Source", source)
-        sender = OneSender(self.stream, "calibrate", self._listening, "the sensor's host")
+        self.passes = 0.0  # at each look at the clock [s]
+        sender = OneSender(
+            self.stream, "calibrate", self._listening, "the sensor's host", clock=self._now
+        )
         self.stamps_of = sender.stamps_of
+
+    def _now(self) -> float:
+        self._passed += self.passes
+        return self._start + self._passed
 
     def wait(self, seconds: float) -> None:
         """The thread listens all the while."""
@@ -41,8 +45,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(monkeypatch)
+def bench() -> Bench:
+    return Bench()
 
 
 def test_another_sender_is_refused_counted_and_named(bench: Bench) -> None:
@@ -77,3 +81,16 @@ def test_a_restarted_sender_keeps_its_hosts_clock(bench: Bench) -> None:
     assert bench.stamps_of(RESTARTED) is None
     bench.wait(0.6 * QUIET)
     assert bench.stamps_of(RESTARTED) is clock
+
+
+def test_a_sender_whose_time_comes_while_it_is_refused_is_refused_once_and_named(
+    bench: Bench,
+) -> None:
+    bench.stamps_of(FIRST)
+    bench.wait(0.6 * QUIET)
+    bench.passes = 0.3 * QUIET  # so that the first one's time is over at the second look
+    assert bench.stamps_of(OTHER) is None
+    report = bench.stream.report(0.0)
+    assert report.problem_kinds == [SECOND_SOURCE]
+    assert report.troubles == [second_source(OTHER.name)]
+    assert bench.stamps_of(OTHER) is not None

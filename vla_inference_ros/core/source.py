@@ -18,8 +18,8 @@ from typing import Generic, TypeVar
 
 Who = TypeVar("Who", bound=Hashable)
 
-QUIET = 1.0  # a publisher that has not spoken for longer speaks no more [s]
-QUIET_NODE = 1.5  # likewise a node, which speaks every second at least, when it reports [s]
+QUIET = 1.0  # a source that has not spoken for longer speaks no more [s]
+QUIET_NODE = 1.5  # nor does a node, which reports every second at least [s]
 UNCOUNTED = 2**64 - 1  # the count of a message where the middleware counts none
 
 # A stranger counts for longer than it takes a source to lose its place: on a busy machine one that
@@ -50,7 +50,7 @@ class Listening:
         self.since = self._looked = steady_time
 
     def look(self, steady_time: float) -> None:
-        """The thread has come to where it waits for what comes, at most a moment ago."""
+        """The thread runs now, or did a moment ago."""
         if steady_time - self._looked > _STANDSTILL:
             self.since = steady_time
         self._looked = steady_time

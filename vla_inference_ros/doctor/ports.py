@@ -189,9 +189,10 @@ def _describe(pid: int, user: int, proc: Path) -> Holder:
     with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
         command = (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace")
     words = command.rstrip("\0").split("\0")
-    # Its folder would leave no room for what tells two programs of one interpreter apart.
-    shown = [Path(words[0]).name, *words[1:]]
-    line = " ".join(" ".join(shown).split())  # a word may hold line breaks
+    # Its folder would leave no room for what tells two programs of one interpreter apart; but what
+    # a program calls itself, as "sshd: somebody@pts/0", is no path.
+    program = Path(words[0]).name if words[0].startswith("/") else words[0]
+    line = " ".join(" ".join([program, *words[1:]]).split())  # a word may hold line breaks
     paths = [Path(word) for word in words[:2]]  # the executable, perhaps after its interpreter
     node = next((p.name for p in paths if p.parent.name == PACKAGE), "")
     return Holder(pid, line[:_COMMAND_SHOWN] or "unknown", user, node)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from vla_inference_ros.core.source import QUIET, Listening, Sender, Source
 from vla_inference_ros.core.troubles import second_source
 from vla_inference_ros.nodes.sender_stamps import SenderStamps
@@ -14,13 +17,19 @@ class OneSender:
     """For the socket's thread alone."""
 
     def __init__(
-        self, stream: Stream, clock_mode: str, listening: Listening, host: str = ""
+        self,
+        stream: Stream,
+        clock_mode: str,
+        listening: Listening,
+        host: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``listening`` is the socket's thread. ``host`` is how messages to people call the
         sender's host; "" for its sender's name.
         """
         self._stream, self._mode, self._host = stream, clock_mode, host
-        self._source: Source[Sender] = Source(listening=listening)
+        self._source: Source[Sender] = Source(listening=listening, clock=clock)
         self._stamps = SenderStamps(stream, clock_mode, host)
 
     def stamps_of(self, sender: Sender) -> SenderStamps | None:
@@ -43,7 +52,9 @@ class OneSender:
             "refused. Stop one of them",
             told=True,
         )
-        first = self._source.strangers()[0]  # one at a time, however many names somebody invents
+        # One at a time, however many names somebody invents; none is left if just now this one may
+        # take over.
+        first = next(iter(self._source.strangers()), sender)
         self._stream.troubles.see(second_source(first.name))
 
     def _take_over(self, sender: Sender, before: Sender | None) -> None:
