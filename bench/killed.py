@@ -18,8 +18,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import load
-from launched import Launch, Processes, cpu_seconds_of, free_ports
+from full_rate import started
+from launched import cpu_seconds_of
 
 _BRIDGE = "camera_bridge"
 _STEP = 2.0  # [s]
@@ -44,17 +44,9 @@ def main() -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", "95")  # not that of the other benches
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     with ExitStack() as stack:
-        ports = free_ports()
-        senders = stack.enter_context(Processes())
-        senders.start(load.send_cameras, ports["camera_port"])
-        senders.start(load.send_robot, ports["robot_port"])
-        senders.start(load.send_sensor, ports["sensor_port"])
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         given = {"save_data": "true", "output_dir": folder, "respawn": "true"}
-        launch = Launch({**ports, **given}, stack.enter_context(arguments.log.open("wb")))
-        stack.callback(launch.stop)
-        launch.wait_for_action()
-        time.sleep(_BEFORE)
+        launch = stack.enter_context(started(given, arguments.log)).launch
         bridge = launch.process_of(_BRIDGE)
         before = share(bridge, _BEFORE)
         print(f"{_BRIDGE} before: {before:.2f} of a core", flush=True)

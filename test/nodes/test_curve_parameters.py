@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import rclpy
 import zmq
 from certificates import Certificate, allowing, certificate
 from rclpy.node import Node
@@ -13,15 +11,6 @@ from vla_inference_ros.core.curve import read_pair, read_public
 from vla_inference_ros.nodes.curve_parameters import client_keys, server_keys
 from vla_inference_ros.nodes.parameters import ParameterError
 from vla_inference_ros.nodes.vla_node import StartError
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    rclpy.init()
-    node = Node("curve")
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 @pytest.fixture

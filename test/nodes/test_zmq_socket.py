@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-import rclpy
 import zmq
 from certificates import Certificate
 from harness import free_port
@@ -31,15 +30,6 @@ TIMEOUT = 20.0  # s, until what should come at once has failed to
 LIMIT = 1000  # bytes
 ENDED = "a connection has ended"
 REFUSED = "a connection failed before any message"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    rclpy.init()
-    node = Node("zmq_socket")
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import rclpy
 import zmq
 from certificates import Certificate
 from rclpy.node import Node
@@ -24,15 +22,6 @@ from vla_inference_ros.nodes.zmq_socket import ZmqReceiver
 
 TIMEOUT = 80.0  # of a process that makes a hundred sockets [s]
 LIMIT = 1000  # bytes
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    rclpy.init()
-    node = Node("zmq_socket")
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
