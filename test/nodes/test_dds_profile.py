@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,6 @@ from vla_inference_ros.nodes.dds_profile import (
     data_offset,
     discovery,
     message_bytes,
-    remove_leftovers,
     segment,
     unconfined,
 )
@@ -158,36 +156,3 @@ def test_without_shared_memory_it_says_so(tmp_path: Path) -> None:
     size, complaint = segment(LARGE_SEGMENT, tmp_path / "shm")
     assert size == 512 << 10
     assert "does not exist" in complaint
-
-
-def test_segments_of_processes_that_were_killed_are_removed_and_no_others(tmp_path: Path) -> None:
-    living, dead = "fastdds_0123456789abcdef", "fastrtps_fedcba9876543210"
-    port, foreign = "fastdds_port7411", "other_0123456789abcdef"
-    for name in (living, dead, port, foreign):
-        (tmp_path / name).write_bytes(bytes(1000))
-        (tmp_path / f"{name}_el").touch()
-    with (tmp_path / f"{living}_el").open("ab") as owner:
-        fcntl.flock(owner, fcntl.LOCK_EX)
-        remove_leftovers(tmp_path)
-    left = {file.name.removesuffix("_el") for file in tmp_path.iterdir()}
-    assert left == {living, port, foreign}
-    remove_leftovers(tmp_path / "none")
-
-
-def test_where_killed_processes_listened_is_removed_after_a_while(tmp_path: Path) -> None:
-    living, dead, written = "fastrtps_port61000", "fastdds_port61002", "fastdds_port65198"
-    young, foreign = "fastdds_port61004", "fastdds_port7411"
-    for name in (living, dead, written, young, foreign):
-        (tmp_path / f"sem.{name}_mutex").touch()
-        (tmp_path / name).touch()
-        if name != written:  # who reads has a lock; who writes may hold it open without one
-            (tmp_path / f"{name}_el").touch()
-        if name != young:
-            os.utime(tmp_path / name, (1e9, 1e9))
-    with (tmp_path / f"{living}_el").open("ab") as owner:
-        fcntl.flock(owner, fcntl.LOCK_EX)
-        remove_leftovers(tmp_path)
-    left = {file.name for file in tmp_path.iterdir()}
-    kept = {each for name in (living, young, foreign) for each in (name, f"{name}_el")}
-    kept |= {f"sem.{name}_mutex" for name in (living, young, foreign, written)}
-    assert left == kept | {written}

@@ -6,14 +6,10 @@ The file is whole without it, for tools that want the same. No ROS here.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
-import re
 import socket
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,7 +39,6 @@ LOCAL_MESSAGE = 16000
 # nodes' names alone still comes by the lowest free port of 7000 to 7399, which cannot be chosen.
 DATA_PORTS = range(61000, 65200, 2)
 _FIRST_PORT, _PORTS_OF_DOMAIN = 7400, 250  # as DDS counts them
-_FORGOTTEN = 60.0  # age of a file in shared memory that nobody is just making [s]
 
 _RANGE, _LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 _PEERS = "ROS_STATIC_PEERS"
@@ -99,36 +94,6 @@ def data_offset(environment: Mapping[str, str]) -> int | None:
     if first + _PORTS_OF_DOMAIN > DATA_PORTS[0]:
         return None
     return random.SystemRandom().choice(DATA_PORTS) - first
-
-
-def remove_leftovers(folder: Path = Path("/dev/shm")) -> None:
-    """Remove the segments of processes that were killed, and where they listened: nobody else
-    does, and they fill it.
-
-    A process holds a lock as long as its segment is of use, so what can be locked is not.
-    """
-    for lock in folder.glob("fast*_el"):
-        if re.fullmatch(r"fast(dds|rtps)_[0-9a-f]{16}_el", lock.name):
-            _remove_unlocked(lock, lock.with_name(lock.name.removesuffix("_el")))
-    for queue in folder.glob("fast*_port6????"):
-        found = re.fullmatch(r"fast(dds|rtps)_port(\d{5})", queue.name)
-        if found and int(found[2]) >= DATA_PORTS[0] and _is_forgotten(queue):
-            mutex = queue.with_name(f"sem.{queue.name}_mutex")
-            _remove_unlocked(queue.with_name(f"{queue.name}_el"), queue, mutex)
-
-
-def _is_forgotten(path: Path) -> bool:
-    with suppress(OSError):
-        return time.time() - path.stat().st_mtime > _FORGOTTEN
-    return False
-
-
-def _remove_unlocked(lock: Path, *paths: Path) -> None:
-    """Remove files and their lock, if there is one and no process holds it."""
-    with suppress(OSError), lock.open("rb") as held:  # another's, or gone meanwhile
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path in (*paths, lock):
-            path.unlink(missing_ok=True)
 
 
 def segment(wanted: int, folder: Path = Path("/dev/shm")) -> tuple[int, str]:

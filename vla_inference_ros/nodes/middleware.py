@@ -20,6 +20,7 @@ import rclpy
 
 from vla_inference_ros.graph import MESSAGE_BYTES, share
 from vla_inference_ros.nodes import dds_profile
+from vla_inference_ros.nodes.dds_leftovers import remove_leftovers
 
 # By Fast DDS's version: where it looks for a file, and ours. Neither knows the other's spelling.
 PROFILES = {
@@ -46,7 +47,7 @@ def set_up_middleware(segment: int = dds_profile.SMALL_SEGMENT) -> str:
     profile = (share() / "config" / name).read_text(encoding="utf-8")
     if _TRANSPORTS in os.environ:
         return _take(variable, dds_profile.without_transports(profile))
-    dds_profile.remove_leftovers()
+    remove_leftovers()
     segment, complaint = dds_profile.segment(segment)
     peers = dds_profile.discovery(os.environ, version)
     message = None
