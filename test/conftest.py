@@ -41,6 +41,7 @@ _domain, _lock = _claim_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ["PYTHONFAULTHANDLER"] = "1"  # a node that must be aborted says where it has hung
 # OpenMP's threads wait for each other by spinning, which takes the CPU from the other processes.
 os.environ["OMP_NUM_THREADS"] = "1"
 

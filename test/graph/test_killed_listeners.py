@@ -23,7 +23,7 @@ from vla_inference_ros.nodes.dds_profile import DATA_PORTS
 
 _KILLS, _SHORT_KILLS = 10, 3  # in full and in CI
 _BETWEEN = 0.5  # a dead one is listed for longer: they add up [s]
-_LISTED = 6.0  # longer than a dead one is [s]
+_LISTED = 4.0  # longer than a dead one is [s]
 _SILENCE = 3.0  # of a topic whose pictures come every 0.05 s [s]
 
 

@@ -85,24 +85,33 @@ def reader() -> Iterator[None]:
     rclpy.shutdown(context=context)
 
 
+def duration(element: ElementTree.Element | None) -> float:
+    """[s]"""
+    assert element is not None
+    seconds, rest = (float(element.findtext(f"{{*}}{part}") or 0) for part in ("sec", "nanosec"))
+    return seconds + rest / 1e9
+
+
 @pytest.mark.parametrize("file", [file for _, file in PROFILES.values()])
-def test_nodes_announce_themselves_for_two_seconds_and_then_every_second(file: str) -> None:
+def test_nodes_announce_themselves_for_two_seconds_and_then_every_half(file: str) -> None:
     profiles = ElementTree.fromstring((share() / "config" / file).read_text(encoding="utf-8"))
     found = profiles.find(".//{*}participant[@is_default_profile='true']//{*}discovery_config")
     assert found is not None
-    assert found.findtext("{*}leaseAnnouncement/{*}sec") == "1"
+    assert duration(found.find("{*}leaseAnnouncement")) == 0.5
     first = found.find("{*}initialAnnouncements")
     assert first is not None
-    assert first.findtext("{*}period/{*}sec") == "0"
-    period = float(first.findtext("{*}period/{*}nanosec") or 0) / 1e9
-    assert float(first.findtext("{*}count") or 0) * period == 2.0
+    assert float(first.findtext("{*}count") or 0) * duration(first.find("{*}period")) == 2.0
 
 
 @pytest.mark.parametrize("file", [file for _, file in PROFILES.values()])
-def test_a_node_is_forgotten_only_after_several_announcements_that_did_not_come(file: str) -> None:
+def test_a_node_is_forgotten_after_several_announcements_and_before_its_queue_is_dead(
+    file: str,
+) -> None:
     profiles = ElementTree.fromstring((share() / "config" / file).read_text(encoding="utf-8"))
-    known = float(profiles.findtext(".//{*}leaseDuration/{*}sec") or 0)
-    assert known > 3 * float(profiles.findtext(".//{*}leaseAnnouncement/{*}sec") or 0)
+    known = duration(profiles.find(".//{*}leaseDuration"))
+    announced = duration(profiles.find(".//{*}leaseAnnouncement"))
+    dead = float(profiles.findtext(".//{*}healthy_check_timeout_ms") or 0) / 1000
+    assert 4 * announced < known <= dead - announced
 
 
 @pytest.mark.usefixtures("reader")

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,9 @@ class NodeProcess:
         """Wait for the end; the exit status."""
         try:
             status = self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._abort()
+            raise
         finally:
             self.process.kill()  # harmless once it has ended
             self._reader.join()
@@ -85,10 +88,19 @@ class NodeProcess:
     def stop(self) -> int:
         """End it as Ctrl+C does once it is up; the exit status."""
         deadline = time.monotonic() + TIMEOUT
-        while not self._is_up() and time.monotonic() < deadline:
+        while not self._is_up():
+            if time.monotonic() > deadline:
+                self._abort()
+                break
             time.sleep(0.01)
         self.process.send_signal(signal.SIGINT)
         return self.wait()
+
+    def _abort(self) -> None:
+        """End a node that hangs; where each of its threads is stands among its lines then."""
+        self.process.send_signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(TIMEOUT)
 
     def _is_up(self) -> bool:
         """Whether it takes signals, or has ended; while it starts, they just end it."""
