@@ -15,7 +15,7 @@ from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import StreamReport
 from vla_inference_ros.nodes import diagnostics
-from vla_inference_ros.nodes.status import Reports
+from vla_inference_ros.nodes.reports import Reports
 
 CONFIG = graph.share() / "config" / "diagnostic_aggregator.yaml"
 ANALYZERS: dict[str, dict[str, Any]] = {

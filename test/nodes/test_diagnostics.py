@@ -10,7 +10,7 @@ from vla_inference_ros.core.health import Condition, Level, State
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.msg import StageTiming, StreamReport
 from vla_inference_ros.nodes import diagnostics
-from vla_inference_ros.nodes.status import Reports
+from vla_inference_ros.nodes.reports import Reports
 
 NOW = 1_700_000_000.0
 

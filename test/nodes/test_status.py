@@ -9,7 +9,8 @@ from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.health import SILENT_AFTER, State
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
-from vla_inference_ros.nodes.status import Reports, status_block
+from vla_inference_ros.nodes.reports import Reports
+from vla_inference_ros.nodes.status import status_block
 
 # --- reports
 

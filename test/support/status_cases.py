@@ -9,7 +9,8 @@ from typing import Any
 from vla_inference_ros.convert import header, time_message
 from vla_inference_ros.core.statistics import SlidingStatistics
 from vla_inference_ros.msg import InferenceStatus, StreamReport
-from vla_inference_ros.nodes.status import Reports, Seen, fill_status
+from vla_inference_ros.nodes.reports import Reports
+from vla_inference_ros.nodes.status import Seen, fill_status
 
 NOW = 1_700_000_000.0
 STEADY = 1000.0

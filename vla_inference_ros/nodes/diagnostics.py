@@ -18,7 +18,7 @@ from vla_inference_ros.core.health import (
 )
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.msg import StreamReport
-from vla_inference_ros.nodes.status import Reports
+from vla_inference_ros.nodes.reports import Reports
 from vla_inference_ros.nodes.stream import CALLBACKS
 
 _SOFTWARE = "none"  # the hardware id of what is none

@@ -22,9 +22,10 @@ from vla_inference_ros.nodes.console import Console
 from vla_inference_ros.nodes.debug_lines import report_line
 from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.reports import Reports, set_parameters
 from vla_inference_ros.nodes.run_state import RunStateKeeper
 from vla_inference_ros.nodes.sourced_inbox import Conflict, several_parameter
-from vla_inference_ros.nodes.status import Reports, Seen, fill_status, set_parameters, status_block
+from vla_inference_ros.nodes.status import Seen, fill_status, status_block
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
 

@@ -22,7 +22,7 @@ from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, Str
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.console import is_console_line
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.status import Reports
+from vla_inference_ros.nodes.reports import Reports
 from vla_inference_ros.nodes.vla_node import VlaNode
 from vla_inference_ros.web.board import Board, Chunk, Force, LogLine
 from vla_inference_ros.web.picture import small_picture
