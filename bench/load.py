@@ -28,6 +28,7 @@ from sensor_msgs.msg import CompressedImage
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, RobotState, SensorBatch, VLFeatures
+from vla_inference_ros.nodes.middleware import set_up_middleware
 from vla_inference_ros.sim.senders import (
     CAMERA_NAMES,
     CameraConfig,
@@ -173,6 +174,7 @@ def listen_to_actions(stop: Event, results: Results) -> None:
 
 
 def _listen(name: str, subscribe: Callable[[Node], None], stop: Event) -> None:
+    set_up_middleware()
     rclpy.init()
     node = rclpy.create_node(name)
     subscribe(node)

@@ -31,6 +31,7 @@ from truth import UNREADABLE, Truth
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, VLFeatures
+from vla_inference_ros.nodes.middleware import settings_for_this_process
 from vla_inference_ros.sim.proxy import Proxy, Route
 
 _ACTIONS = "/vla/actions"
@@ -69,8 +70,9 @@ class Listener:
         self.statuses: list[tuple[float, InferenceStatus]] = []
         self._truth = truth
         self._topics: list[tuple[Any, Callable[[Any, float], None]]] = []
-        rclpy.init()
-        self.node: Node = rclpy.create_node("bench_faults")
+        with settings_for_this_process():
+            rclpy.init()
+            self.node: Node = rclpy.create_node("bench_faults")
         for view in VIEWS:
             topic = f"/camera/{view.lower()}/image_raw/compressed"
             self._listen_to(CompressedImage, topic, partial(self._take_image, view), raw=True)

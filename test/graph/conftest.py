@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
-from unittest.mock import patch
 
 import pytest
 import rclpy
@@ -11,15 +9,14 @@ from harness import Listener, free_port
 from live_page import Page, live_page
 from live_view import BROWSER
 
-from vla_inference_ros.nodes.middleware import set_up_middleware
+from vla_inference_ros.nodes.middleware import settings_for_this_process
 
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
     # With Fast DDS's defaults a node that dies or stands for a second can silence what this process
-    # publishes. What it takes is not for the nodes that it starts: they choose for themselves.
-    with patch.dict(os.environ):
-        set_up_middleware()
+    # publishes.
+    with settings_for_this_process():
         rclpy.init()
         listener = Listener()
     yield listener

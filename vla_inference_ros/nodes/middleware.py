@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def set_up_middleware(segment: int = dds_profile.SMALL_SEGMENT) -> str:
     if peers is not None and not failure:
         os.environ.update(dds_profile.unconfined(os.environ))
     return failure or complaint
+
+
+@contextmanager
+def settings_for_this_process() -> Iterator[str]:
+    """Have Fast DDS take the package's settings for what ROS makes meanwhile, but leave the
+    variables as they are to processes that are started later, which choose for themselves. Yields
+    and raises what ``set_up_middleware`` does.
+    """
+    before = dict(os.environ)
+    try:
+        yield set_up_middleware()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def fast_dds_version(rclpy_file: Path) -> int:
