@@ -16,7 +16,7 @@ from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.bag import Bag
 from vla_inference_ros.recording.bag_writer import BagWriter
 from vla_inference_ros.recording.in_use import InUseError
-from vla_inference_ros.recording.mcap_scan import records
+from vla_inference_ros.recording.mcap_summary import read_summary
 from vla_inference_ros.recording.recover import main
 from vla_inference_ros.recording.recover_bag import recover_bag
 
@@ -36,12 +36,9 @@ def summary_at(path: Path) -> int:
 def chunks_of(path: Path) -> list[mcap.ChunkIndex]:
     """Of a whole file."""
     with path.open("rb") as file:
-        found = records(file, summary_at(path), path.stat().st_size - mcap.FOOTER_SIZE)
-        return [
-            mcap.ChunkIndex.unpack(mcap.read_exactly(file, each.length))
-            for each in found
-            if each.opcode == mcap.CHUNK_INDEX
-        ]
+        summary = read_summary(file, path.stat().st_size)
+        assert summary
+        return summary.chunks
 
 
 def assert_complete(folder: Path, count: int) -> None:
@@ -132,11 +129,13 @@ def test_what_a_topic_was_offered_with_is_kept(tmp_path: Path) -> None:
 def test_damaged_metadata_is_made_anew_and_kept(whole: Path) -> None:
     metadata = whole / "metadata.yaml"
     good = yaml.safe_load(metadata.read_text())
-    for damage in ("", "a: 1", metadata.read_text().replace("bag_0.mcap", "bag_7.mcap")):
+    damages = ("", "a: 1", metadata.read_text().replace("bag_0.mcap", "bag_7.mcap"))
+    for damage, old in zip(damages, ("old", "old2", "old3"), strict=True):
         metadata.write_text(damage)
-        assert "damaged, kept as metadata.yaml.old, made anew" in recover_bag(whole)[-1]
+        said = recover_bag(whole)[-1]
+        assert said == f"metadata.yaml: damaged, kept as metadata.yaml.{old}, made anew"
         assert yaml.safe_load(metadata.read_text()) == good
-        assert (whole / "metadata.yaml.old").read_text() == damage
+        assert (whole / f"metadata.yaml.{old}").read_text() == damage
 
 
 def test_files_that_metadata_does_not_name_are_added(whole: Path, tmp_path: Path) -> None:

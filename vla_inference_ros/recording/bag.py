@@ -14,7 +14,8 @@ from rclpy.serialization import deserialize_message
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.msg import VLFeatures
-from vla_inference_ros.recording.bag_files import RawMessage, Topic, is_bag, open_files
+from vla_inference_ros.recording.bag_files import is_bag, open_files
+from vla_inference_ros.recording.bag_message import RawMessage, Topic
 from vla_inference_ros.recording.definitions import definition_of, message_class
 from vla_inference_ros.recording.messages import (
     camera_frame,
@@ -63,6 +64,9 @@ class Bag:
         self._older: dict[str, OlderMessages] = {}  # of topics that were checked
         if not TOPICS.keys() & self._files.topics.keys():
             found = ", ".join(sorted(self._files.topics)) or "none at all"
+            if not self._files.topics:  # perhaps they are in what is damaged
+                list(self.raw())
+            found = ". ".join([found, *self.odd.lines()])
             raise RecordingError(
                 f"{path} has none of the topics of a run, such as {ACTIONS}; its topics are: "
                 f"{found}"
@@ -78,8 +82,16 @@ class Bag:
         return {name: topic.type for name, topic in self._files.topics.items()}
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
-        """All messages as they stand there, or those of some topics; oldest first."""
-        return self._files.raw(self._files.topics if topics is None else topics)
+        """All messages as they stand there, or those of some topics; oldest first. What the files
+        have lost of them is told of by ``odd``.
+        """
+        leavings: dict[str, Leaving] = {}
+
+        def tell(what: str, count: int, why: str) -> None:
+            leaving = leavings.setdefault(what, self.odd.reading(what))
+            leaving.out(OddError("damaged in the file", why), count)
+
+        return self._files.raw(self._files.topics if topics is None else topics, tell)
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""

@@ -5,50 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from vla_inference_ros.recording.bag_message import BagFiles, RawMessage, TellLost, Topic
 from vla_inference_ros.recording.bag_metadata import METADATA_FILE
-from vla_inference_ros.recording.mcap_format import McapError, Schema
-from vla_inference_ros.recording.mcap_scan import McapScan, messages
+from vla_inference_ros.recording.mcap_files import McapFiles
 from vla_inference_ros.recording.recording import RecordingError
 
 if TYPE_CHECKING:
     from rosbags.rosbag2 import Reader
 
 _REPAIR = "vla-recover makes it anew of the files that are there"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RawMessage:
-    """A message as it stands in a bag: ``data`` is CDR; ``stamp_ns`` is its log time [Unix ns]."""
-
-    topic: str
-    type: str
-    stamp_ns: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic's type, and as far as the bag tells its hash and its definition (``ros2msg``)."""
-
-    type: str
-    type_hash: str = ""
-    definition: str = ""
-
-
-class BagFiles(Protocol):
-    """A bag's files, together."""
-
-    topics: dict[str, Topic]
-    complete: bool  # none is without its end
-
-    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """The messages of some topics, oldest first."""
 
 
 def is_bag(path: Path) -> bool:
@@ -78,7 +48,7 @@ def open_files(path: Path) -> BagFiles:
     """The files of the bag at a path. Raises RecordingError."""
     try:
         if not path.is_dir():
-            return _McapFiles(path, [path])
+            return McapFiles(path, [path])
         if not (path / METADATA_FILE).exists():
             return _files_of(path, storage_files(path))
         content = read_metadata(path)
@@ -94,7 +64,7 @@ def _files_of(path: Path, files: Sequence[Path]) -> BagFiles:
     if not files:
         raise RecordingError(f"{path} has no bag file (.mcap, .db3) that could be read")
     if files[0].suffix == ".mcap":
-        return _McapFiles(path, files)
+        return McapFiles(path, files)
     return _RosbagsFiles(files)
 
 
@@ -123,42 +93,6 @@ def named_files(folder: Path, content: dict[str, Any]) -> list[Path]:
     return files
 
 
-class _McapFiles:
-    """Read by our own scan, so that a missing end does not matter."""
-
-    def __init__(self, path: Path, files: Sequence[Path]) -> None:
-        self.topics: dict[str, Topic] = {}
-        self._path = path
-        self._scans = []
-        for file in files:
-            try:
-                self._scans.append(McapScan(file))
-            except McapError as error:
-                raise RecordingError(f"{file} cannot be read: {error}") from error
-        self.complete = all(scan.complete for scan in self._scans)
-        for scan in self._scans:
-            for channel in scan.channels.values():
-                self.topics[channel.topic] = Topic(
-                    scan.type_of(channel),
-                    channel.metadata.get("topic_type_hash", ""),
-                    _text(scan.schemas.get(channel.schema)),
-                )
-        if not self.complete and not any(len(scan.starts) for scan in self._scans):
-            raise RecordingError(f"{path} was cut off before its first messages were whole")
-
-    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        wanted = [
-            (scan, {number for number, each in scan.channels.items() if each.topic in topics})
-            for scan in self._scans
-        ]
-        try:
-            for scan, number, stamp, data in messages(wanted):
-                channel = scan.channels[number]
-                yield RawMessage(channel.topic, self.topics[channel.topic].type, stamp, data)
-        except (McapError, OSError) as error:
-            raise RecordingError(f"{self._path} is damaged: {error}") from error
-
-
 class _RosbagsFiles:
     """Read by rosbags: SQLite files, and what rosbag2 has compressed itself."""
 
@@ -173,17 +107,13 @@ class _RosbagsFiles:
                         connection.msgtype, connection.digest, connection.msgdef.data
                     )
 
-    def raw(self, topics: Collection[str]) -> Iterator[RawMessage]:
+    def raw(self, topics: Collection[str], _: TellLost) -> Iterator[RawMessage]:
         for file in self._files:
             with _opened(file) as reader:
                 wanted = [each for each in reader.connections if each.topic in topics]
                 if wanted:  # an empty list would stand for all
                     for connection, stamp, data in reader.messages(wanted):
                         yield RawMessage(connection.topic, connection.msgtype, stamp, bytes(data))
-
-
-def _text(schema: Schema | None) -> str:
-    return schema.text if schema is not None and schema.encoding == "ros2msg" else ""
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.appending import open_new, stands, write_all
@@ -18,6 +21,10 @@ from vla_inference_ros.recording.appending import open_new, stands, write_all
 CHUNK_SIZE = 4 << 20
 _LIBRARY = "vla_inference_ros"
 
+# Where a chunk's messages are: (log time [ns], place in the chunk) by channel.
+Entries: TypeAlias = dict[int, list[tuple[int, int]]]
+_File = TypeVar("_File", bound="McapFile")
+
 
 class McapFile:
     """A file of ROS 2 messages. For one thread.
@@ -25,12 +32,14 @@ class McapFile:
     OSError always means that nothing was taken and that the file is as it was before.
     """
 
-    def __init__(self, path: Path) -> None:
-        """A new file; OSError if it is there already."""
+    def __init__(self, path: Path, header: bytes = b"") -> None:
+        """A new file, with a ``header`` of its own or, as a record, another's; OSError if it is
+        there already.
+        """
         self._start_at(path, open_new(path), 0)
         try:
-            header = mcap.record(mcap.HEADER, mcap.string("ros2"), mcap.string(_LIBRARY))
-            self._append(mcap.MAGIC + header)
+            own = mcap.record(mcap.HEADER, mcap.string("ros2"), mcap.string(_LIBRARY))
+            self._append([mcap.MAGIC, header or own])
         except OSError:
             os.close(self._file)
             path.unlink()
@@ -38,14 +47,14 @@ class McapFile:
 
     @classmethod
     def resume(
-        cls,
+        cls: type[_File],
         path: Path,
         size: int,
         schemas: list[mcap.Schema],
         channels: list[mcap.Channel],
         chunks: list[mcap.ChunkIndex],
         statistics: mcap.Statistics,
-    ) -> McapFile:
+    ) -> _File:
         """Go on behind the first ``size`` bytes of a file, which hold what is given; what stands
         behind them is dropped.
         """
@@ -54,8 +63,9 @@ class McapFile:
         os.ftruncate(file._file, size)
         os.lseek(file._file, size, os.SEEK_SET)
         file._schemas, file._channels, file.statistics = schemas, channels, statistics
-        for chunk in chunks:
+        for chunk in chunks[:-1]:
             file._chunks += chunk.pack()
+        file._last_chunk = chunks[-1] if chunks else None
         return file
 
     def _start_at(self, path: Path, descriptor: int, size: int) -> None:
@@ -64,11 +74,14 @@ class McapFile:
         self._channels: list[mcap.Channel] = []
         self.statistics = mcap.Statistics()
         self._chunks = bytearray()  # their index records
+        self._last_chunk: mcap.ChunkIndex | None = None  # of a file that was there already
+        self._others = {mcap.ATTACHMENT: 0, mcap.METADATA: 0}  # how many
+        self._other_indexes = {mcap.ATTACHMENT_INDEX: b"", mcap.METADATA_INDEX: b""}
         self._begin_chunk()
 
     def _begin_chunk(self) -> None:
         self._chunk = bytearray()
-        self._entries: dict[int, list[tuple[int, int]]] = {}  # log time and place, by channel
+        self._entries: Entries = {}
         self._first, self._last = 2**63 - 1, 0
 
     @property
@@ -93,13 +106,23 @@ class McapFile:
 
     def write(self, channel: int, stamp_ns: int, data: bytes) -> None:
         """A message; it is with the system after the next ``flush``, or when its chunk is full."""
-        if self._entries and len(self._chunk) + len(data) > CHUNK_SIZE:
+        head = mcap.RECORD.pack(mcap.MESSAGE, mcap.MESSAGE_HEAD.size + len(data))
+        self.add_message(
+            channel, stamp_ns, head + mcap.MESSAGE_HEAD.pack(channel, 0, stamp_ns, stamp_ns), data
+        )
+
+    def add_topic(self, record: bytes) -> None:
+        """A schema or a channel that is known already, once more."""
+        self._chunk += record
+
+    def add_message(self, channel: int, stamp_ns: int, *record: bytes) -> None:
+        """A message as a record, in pieces."""
+        if self._entries and len(self._chunk) + sum(map(len, record)) > CHUNK_SIZE:
             self.flush()
         self._entries.setdefault(channel, []).append((stamp_ns, len(self._chunk)))
         self._first, self._last = min(self._first, stamp_ns), max(self._last, stamp_ns)
-        self._chunk += mcap.RECORD.pack(mcap.MESSAGE, mcap.MESSAGE_HEAD.size + len(data))
-        self._chunk += mcap.MESSAGE_HEAD.pack(channel, 0, stamp_ns, stamp_ns)
-        self._chunk += data
+        for piece in record:
+            self._chunk += piece
         self.statistics.add(channel, stamp_ns)
 
     def flush(self) -> None:
@@ -110,24 +133,36 @@ class McapFile:
         head = mcap.CHUNK_HEAD.pack(self._first, self._last, length, zlib.crc32(self._chunk))
         head += mcap.string("") + length.to_bytes(8, "little")
         head = mcap.RECORD.pack(mcap.CHUNK, len(head) + length) + head
-        self._append_chunk(head, self._chunk)
+        index = mcap.ChunkIndex(
+            self._first, self._last, 0, len(head) + length, {}, 0, "", length, length
+        )
+        self._append_chunk([head, self._chunk], index, self._entries)
         self._begin_chunk()
 
-    def _append_chunk(self, head: bytes, chunk: bytearray) -> None:
-        at = self._size
-        size = len(head) + len(chunk)
-        indexes, offsets, index_size = [], {}, 0
-        for channel, entries in self._entries.items():
-            index = mcap.message_index(channel, entries)
-            offsets[channel] = at + size + index_size
-            index_size += len(index)
-            indexes.append(index)
-        self._append(head, chunk, *indexes)
-        length = len(chunk)
-        self._chunks += mcap.ChunkIndex(
-            self._first, self._last, at, size, offsets, index_size, "", length, length
-        ).pack()
+    def _append_chunk(
+        self, chunk: Iterable[bytes | bytearray], index: mcap.ChunkIndex, entries: Entries
+    ) -> None:
+        """A chunk in pieces, with the messages' index; in ``index`` is filled in where it is."""
+        self._append(chain(chunk, self._placed(index, self._size, entries)))
+        self._chunks += index.pack()
         self.statistics.chunks += 1
+
+    def _placed(self, index: mcap.ChunkIndex, at: int, entries: Entries) -> list[bytes]:
+        """The message indexes of a chunk that begins ``at``; ``index`` tells where they are."""
+        index.offset, index.offsets, index.index_size = at, {}, 0
+        found = []
+        for channel, each in entries.items():
+            index.offsets[channel] = at + index.size + index.index_size
+            found.append(mcap.message_index(channel, each))
+            index.index_size += len(found[-1])
+        return found
+
+    def index_last_chunk(self, entries: Entries) -> None:
+        """Write the index of the chunk that this goes on behind."""
+        if self._last_chunk is not None:
+            if entries:
+                self._append(self._placed(self._last_chunk, self._last_chunk.offset, entries))
+            self._chunks += self._last_chunk.pack()
 
     def finish(self, metadata: str) -> None:
         """Write the end: ``metadata`` is the bag's, as YAML; the file is not closed by it."""
@@ -136,17 +171,18 @@ class McapFile:
         text = mcap.mapping({"serialized_metadata": metadata})
         bag = mcap.record(mcap.METADATA, mcap.string("rosbag2"), text)
         end = mcap.record(mcap.DATA_END, bytes(4))
-        index = mcap.record(
+        self._other_indexes[mcap.METADATA_INDEX] += mcap.record(
             mcap.METADATA_INDEX,
             at.to_bytes(8, "little") + len(bag).to_bytes(8, "little"),
             mcap.string("rosbag2"),
         )
+        counts = self._others[mcap.ATTACHMENT], self._others[mcap.METADATA] + 1
         groups = {
             mcap.SCHEMA: b"".join(schema.pack() for schema in self._schemas),
             mcap.CHANNEL: b"".join(channel.pack() for channel in self._channels),
-            mcap.STATISTICS: self.statistics.pack(len(self._schemas), metadata=1),
+            mcap.STATISTICS: self.statistics.pack(len(self._schemas), *counts),
             mcap.CHUNK_INDEX: bytes(self._chunks),
-            mcap.METADATA_INDEX: index,
+            **self._other_indexes,
         }
         start = place = at + len(bag) + len(end)
         offsets = b""
@@ -155,7 +191,7 @@ class McapFile:
                 numbers = b"".join(number.to_bytes(8, "little") for number in (place, len(group)))
                 offsets += mcap.record(mcap.SUMMARY_OFFSET, bytes([opcode]), numbers)
                 place += len(group)
-        self._append(bag, end, *groups.values(), offsets, mcap.footer(start, place))
+        self._append([bag, end, *groups.values(), offsets, mcap.footer(start, place)])
 
     def is_there(self) -> bool:
         """Whether the file still stands where it was made."""
@@ -165,12 +201,14 @@ class McapFile:
         """Close the file; without ``finish`` it has no end."""
         os.close(self._file)
 
-    def _append(self, *pieces: bytes | bytearray) -> None:
+    def _append(self, pieces: Iterable[bytes | bytearray]) -> None:
+        size = self._size
         try:
             for piece in pieces:
                 write_all(self._file, piece)
+                size += len(piece)
         except OSError:
             os.ftruncate(self._file, self._size)
             os.lseek(self._file, self._size, os.SEEK_SET)
             raise
-        self._size += sum(map(len, pieces))
+        self._size = size

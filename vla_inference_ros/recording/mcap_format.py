@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
+ATTACHMENT, ATTACHMENT_INDEX = 0x09, 0x0A
 STATISTICS, METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = range(0x0B, 0x10)
 
 RECORD = struct.Struct("<BQ")  # opcode, length of the content
@@ -32,7 +33,9 @@ class McapError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A message type: ``text`` is its definition, ``encoding`` how that is written."""
+    """A message type: ``text`` is its definition, ``encoding`` how that is written. Where that is
+    no text, what cannot be decoded is kept as surrogates.
+    """
 
     id: int
     name: str
@@ -49,7 +52,8 @@ class Schema:
         """From a record's content."""
         fields = Fields(content)
         (number,) = fields.take("<H")
-        return cls(number, fields.string(), fields.string(), fields.string())
+        name, encoding = fields.string(), fields.string()
+        return cls(number, name, encoding, fields.data().decode(errors="surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +126,17 @@ class ChunkIndex:
 
 @dataclass(slots=True)
 class Statistics:
-    """What a file holds: messages by channel, and the log times [ns] of the first and the last."""
+    """What a file holds: messages by channel, and the log times [ns] of the first and the last.
+
+    What is read from a file says besides how many messages and ``channels`` there are in all.
+    """
 
     counts: dict[int, int] = field(default_factory=dict)
     chunks: int = 0
     start: int = 2**63 - 1
     end: int = 0
+    told: int = 0
+    channels: int = 0
 
     def add(self, channel: int, stamp: int) -> None:
         """Count a message."""
@@ -139,12 +148,14 @@ class Statistics:
         """How many there are."""
         return sum(self.counts.values())
 
-    def pack(self, schemas: int, metadata: int) -> bytes:
-        """The record, of a file with so many schemas and metadata records."""
+    def pack(self, schemas: int, attachments: int, metadata: int) -> bytes:
+        """The record, of a file with so many schemas, attachments and metadata records."""
         messages = self.messages
         times = (self.start, self.end) if messages else (0, 0)
         channels = len(self.counts)
-        head = _STATISTICS.pack(messages, schemas, channels, 0, metadata, self.chunks, *times)
+        head = _STATISTICS.pack(
+            messages, schemas, channels, attachments, metadata, self.chunks, *times
+        )
         counts = b"".join(struct.pack("<HQ", *item) for item in sorted(self.counts.items()))
         return record(STATISTICS, head, struct.pack("<I", len(counts)), counts)
 
@@ -152,8 +163,8 @@ class Statistics:
     def unpack(cls, content: bytes) -> Statistics:
         """From a record's content."""
         fields = Fields(content)
-        _, _, _, _, _, chunks, start, end = fields.take(_STATISTICS.format)
-        return cls(fields.numbers("<HQ"), chunks, start, end)
+        told, _, channels, _, _, chunks, start, end = fields.take(_STATISTICS.format)
+        return cls(fields.numbers("<HQ"), chunks, start, end, told, channels)
 
 
 class Fields:
@@ -216,7 +227,7 @@ def record(opcode: int, *content: bytes) -> bytes:
 
 def string(text: str) -> bytes:
     """Text, with its length in front."""
-    data = text.encode()
+    data = text.encode(errors="surrogateescape")
     return struct.pack("<I", len(data)) + data
 
 

@@ -1,242 +1,152 @@
-"""Reads MCAP files, also those whose end is missing: what is in them, and their messages in order.
+"""What is in an MCAP file, also in one that is damaged or whose end is missing, and where.
 
-In a file with a summary that tells where all is; any other is walked through from record to record,
-up to the last whole one. What is held is an entry of some bytes for each chunk, and at any moment
-the messages of as many chunks as overlap in time.
+A summary that tells of all messages is believed; else the file is walked through from record to
+record, and over what is none. What is held is an entry of some bytes for each chunk.
 """
 
 from __future__ import annotations
 
-import heapq
-import struct
-import sys
 from array import array
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from io import BytesIO
-from itertools import count
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-from zlib import crc32
-
-import numpy as np
+from typing import BinaryIO
 
 from vla_inference_ros.core.regular_file import open_regular
 from vla_inference_ros.recording import mcap_format as mcap
+from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_format import McapError
+from vla_inference_ros.recording.mcap_records import Damage, Record, next_record, walk
+from vla_inference_ros.recording.mcap_summary import Summary, read_summary, tells_of_all
 
-_UINT32, _UINT64 = struct.Struct("<I"), struct.Struct("<Q")
-# What a chunk may hold once it is decompressed. Recorders' chunks have some MB; a small file can
-# claim any size, and one that is so compressed takes all memory [bytes].
-MOST_CHUNK = 256 << 20
 _RUN_SIZE = 4 << 20  # of messages outside of chunks that are read together [bytes]
 
 
-class Record(NamedTuple):
-    """A record's content: ``length`` bytes from ``at`` on."""
-
-    opcode: int
-    at: int
-    length: int
-
-    @property
-    def end(self) -> int:
-        """Where the next one starts."""
-        return self.at + self.length
-
-
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """An opened chunk, or messages outside of any: records from ``begin`` to ``end`` of a
-    ``stream``. ``start`` is the log time [ns] of the first.
+class Loss:
+    """A part of a file that cannot be read, and ``why``. ``messages`` are those that were in it, by
+    channel, as far as their index is behind it.
     """
 
-    start: int
-    last: int
-    stream: BinaryIO
-    begin: int
-    end: int
-    compression: str
-    compressed: int
-
-
-def records(stream: BinaryIO, at: int, end: int) -> Iterator[Record]:
-    """Those from ``at`` to ``end``. The stream then stands at the content, which need not be read.
-
-    McapError where what stands there is not a whole one.
-    """
-    while at < end:
-        stream.seek(at)
-        head = stream.read(mcap.RECORD.size)
-        opcode, length = mcap.RECORD.unpack(head) if len(head) == mcap.RECORD.size else (0, 0)
-        found = Record(opcode, at + mcap.RECORD.size, length)
-        if opcode == 0 or found.end > end:
-            raise McapError(f"it is damaged, or was cut off, at byte {at}")
-        yield found
-        at = found.end
-
-
-def open_chunk(file: BinaryIO, found: Record) -> Chunk:
-    """A chunk's content: where it is in the file, or out of it if it is compressed."""
-    file.seek(found.at)
-    start, last, size, crc = mcap.CHUNK_HEAD.unpack(mcap.read_exactly(file, mcap.CHUNK_HEAD.size))
-    (name_length,) = _UINT32.unpack(mcap.read_exactly(file, 4))
-    compression = mcap.read_exactly(file, min(name_length, found.length)).decode("ascii", "replace")
-    (compressed,) = _UINT64.unpack(mcap.read_exactly(file, 8))
-    begin = file.tell()
-    if begin + compressed > found.end:
-        raise McapError(f"the chunk at byte {found.at} is damaged")
-    if not compression:
-        return Chunk(start, last, file, begin, begin + compressed, compression, compressed)
-    if size > MOST_CHUNK:
-        raise McapError(
-            f"the chunk at byte {found.at} says that it holds {size >> 20} MB, over the limit of "
-            f"{MOST_CHUNK >> 20} MB: write the file again with smaller chunks, as the mcap tool can"
-        )
-    content = _decompressed(compression, mcap.read_exactly(file, compressed), size)
-    if len(content) != size or (crc and crc32(content) != crc):
-        raise McapError(f"the chunk at byte {found.at} is damaged")
-    return Chunk(start, last, BytesIO(content), 0, size, compression, compressed)
-
-
-def _decompressed(compression: str, data: bytes, size: int) -> bytes:
-    """What was compressed of it, and no more than ``size`` bytes, of which one is too many."""
-    try:
-        if compression == "zstd":
-            return _zstd(data, size + 1)
-        if compression == "lz4":
-            import lz4.frame  # type: ignore[import-untyped]
-
-            found: bytes = lz4.frame.LZ4FrameDecompressor().decompress(data, size + 1)
-            return found
-    except Exception as error:  # each library has its own
-        raise McapError(f"a chunk cannot be decompressed: {error}") from error
-    raise McapError(f"its chunks are compressed with {compression!r}, not zstd or lz4")
-
-
-def _zstd(data: bytes, most: int) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    content = b""
-    while data and len(content) < most:  # one frame, or some behind each other
-        decompressor = zstd.ZstdDecompressor()
-        content += decompressor.decompress(data, most - len(content))
-        if not decompressor.eof:
-            break
-        data = decompressor.unused_data
-    return content
+    why: str
+    messages: Counter[int]
 
 
 class McapScan:
     """What an MCAP file holds: its topics, and where its messages are.
 
     Raises McapError if nothing of it can be read. A file without an end is not ``complete``.
+    ``told`` says how many messages there should be, by channel; None if the file does not.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with open_regular(path) as file:
-            self.size = file.seek(0, 2)
-            self.begin = self._read_header(file)
-            file.seek(max(0, self.size - mcap.FOOTER_SIZE))
-            summary = mcap.summary_start(file.read())
-            self.complete = summary is not None
-            self._forget()
-            if not summary or not self._read_summary(file, summary):
-                self._forget()
-                self._walk(file)
-
-    def _forget(self) -> None:
         self.schemas: dict[int, mcap.Schema] = {}
         self.channels: dict[int, mcap.Channel] = {}
+        self.losses: list[Loss] = []  # outside of chunks; in them, what reads them finds it
         # A span of the file is a chunk, or a run of messages outside of any.
         self.starts, self._begins, self._ends = array("Q"), array("Q"), array("Q")
+        with open_regular(path) as file:
+            self.size = file.seek(0, 2)
+            file.seek(max(0, self.size - mcap.FOOTER_SIZE))
+            self.complete = mcap.summary_start(file.read()) is not None
+            self._read_header(file)
+            self.summary = read_summary(file, self.size) if self.complete else None
+            self.is_indexed = bool(self.summary and tells_of_all(file, self.begin, self.summary))
+            if self.summary and self.is_indexed:
+                for chunk in self.summary.chunks:
+                    self._add_span(chunk.start, chunk.offset, chunk.offset + chunk.size)
+            else:
+                self._walk(file)
+            if self.summary:
+                self._take_from(self.summary)
 
-    def _read_header(self, file: BinaryIO) -> int:
-        """Where the first record after it is."""
+    @property
+    def told(self) -> dict[int, int] | None:
+        """How many messages the file says that it has, by channel."""
+        statistics = self.summary.statistics if self.summary else None
+        return statistics.counts if statistics else None
+
+    def _read_header(self, file: BinaryIO) -> None:
+        """Where the first record after it is, and ``profile``; None if that is damaged."""
+        self.profile: str | None = None
+        self.header = b""  # the record
         file.seek(0)
         magic = file.read(len(mcap.MAGIC))
         if not magic:
             raise McapError("the file is empty")
-        if magic != mcap.MAGIC:
+        self.begin = len(mcap.MAGIC)
+        first = next(walk(file, self.begin, self.size), None)
+        if magic == mcap.MAGIC and isinstance(first, Record) and first.opcode == mcap.HEADER:
+            file.seek(first.at)
+            content = mcap.read_exactly(file, first.length)
+            self.profile = mcap.Fields(content).string()
+            self.header = mcap.record(mcap.HEADER, content)
+            self.begin = first.end
+            return
+        if magic == mcap.MAGIC and isinstance(first, Record):
+            self.losses.append(Loss("its header is missing", Counter()))
+            return
+        self.begin = next_record(file, 0, self.size)
+        if self.begin < self.size:
+            why = f"its first {self.begin} bytes are damaged"
+            self.losses.append(Loss(why, Counter()))
+        elif magic == mcap.MAGIC:
+            raise McapError(f"it is damaged, or was cut off, at byte {len(mcap.MAGIC)}")
+        else:
             raise McapError("it is no MCAP file, or its beginning is damaged")
-        for found in records(file, len(mcap.MAGIC), self.size):
-            if found.opcode == mcap.HEADER:
-                profile = mcap.Fields(mcap.read_exactly(file, found.length)).string()
-                if profile == "ros2":
-                    return found.end
-                raise McapError(f"its profile is {profile!r}, not 'ros2'")
-            break
-        raise McapError("it ends before, or without, its first record")
 
-    def _read_summary(self, file: BinaryIO, start: int) -> bool:
-        """Whether it tells of all topics and where all messages are."""
-        messages = 0
-        for found in records(file, start, self.size - mcap.FOOTER_SIZE):
-            content = mcap.read_exactly(file, found.length)
-            self._note(found.opcode, content)
-            if found.opcode == mcap.CHUNK_INDEX:
-                chunk = mcap.ChunkIndex.unpack(content)
-                self._add_span(chunk.start, chunk.offset, chunk.offset + chunk.size)
-            elif found.opcode == mcap.STATISTICS:
-                messages = mcap.Statistics.unpack(content).messages
-        named = {channel.schema for channel in self.channels.values()} <= set(self.schemas)
-        return named and bool(self.channels) and (bool(self.starts) or not messages)
+    def _take_from(self, summary: Summary) -> None:
+        for number, schema in summary.schemas.items():
+            self.schemas.setdefault(number, schema)
+        for number, channel in summary.channels.items():
+            self.channels.setdefault(number, channel)
 
     def _walk(self, file: BinaryIO) -> None:
-        """Go from record to record; without an end, as far as they are whole."""
-        run: tuple[int, int, int] | None = None
+        """Go from record to record, and over what is none."""
+        walked = _Walked(self, file)
+        for found in walk(file, self.begin, self.size):
+            if isinstance(found, Damage):
+                walked.add_damage(found)
+            elif found.opcode in (mcap.DATA_END, mcap.FOOTER):
+                break
+            else:
+                walked.add(found)
+        walked.end()
+
+    def note_inner(self, file: BinaryIO, found: Record) -> bool:
+        """The topics that a chunk tells of; whether there is nothing else in it, since it was cut
+        off before its first message was whole.
+        """
         try:
-            for found in records(file, self.begin, self.size):
-                if found.opcode in (mcap.DATA_END, mcap.FOOTER):
-                    break
-                if found.opcode == mcap.CHUNK:
-                    self._walk_chunk(file, found)
-                elif found.opcode == mcap.MESSAGE:
-                    run = self._extended(run, found, head_of(file, found)[1])
-                elif found.opcode in (mcap.SCHEMA, mcap.CHANNEL):
-                    self._note(found.opcode, mcap.read_exactly(file, found.length))
+            chunk = open_chunk(file, found)
         except McapError:
-            if self.complete:
-                raise
-        if run:
-            self._add_span(*run)
-
-    def _walk_chunk(self, file: BinaryIO, found: Record) -> None:
-        chunk = open_chunk(file, found)
-        for inner in records(chunk.stream, chunk.begin, chunk.end):
+            return False
+        messages = 0
+        for inner in walk(chunk.stream, chunk.begin, chunk.end):
+            if isinstance(inner, Damage):
+                continue
             if inner.opcode in (mcap.SCHEMA, mcap.CHANNEL):
-                self._note(inner.opcode, mcap.read_exactly(chunk.stream, inner.length))
-        self._add_span(chunk.start, found.at - mcap.RECORD.size, found.end)
+                self.note(chunk.stream, inner)
+            messages += inner.opcode == mcap.MESSAGE
+        return chunk.is_cut and not messages
 
-    def _extended(
-        self, run: tuple[int, int, int] | None, found: Record, stamp: int
-    ) -> tuple[int, int, int]:
-        """A run with one message more; if it has become long, a new one."""
-        begin = found.at - mcap.RECORD.size
-        if run and begin - run[1] < _RUN_SIZE:
-            return min(run[0], stamp), run[1], found.end
-        if run:
-            self._add_span(*run)
-        return stamp, begin, found.end
+    def note(self, stream: BinaryIO, found: Record) -> None:
+        """A schema or a channel."""
+        stream.seek(found.at)
+        content = mcap.read_exactly(stream, found.length)
+        if found.opcode == mcap.SCHEMA:
+            schema = mcap.Schema.unpack(content)
+            self.schemas[schema.id] = schema
+        else:
+            channel = mcap.Channel.unpack(content)
+            self.channels[channel.id] = channel
 
     def _add_span(self, start: int, begin: int, end: int) -> None:
-        if end > self.size:
-            raise McapError("its summary tells of more than there is")
         self.starts.append(start)
         self._begins.append(begin)
         self._ends.append(end)
-
-    def _note(self, opcode: int, content: bytes) -> None:
-        if opcode == mcap.SCHEMA:
-            schema = mcap.Schema.unpack(content)
-            self.schemas[schema.id] = schema
-        elif opcode == mcap.CHANNEL:
-            channel = mcap.Channel.unpack(content)
-            self.channels[channel.id] = channel
 
     def type_of(self, channel: mcap.Channel) -> str:
         """The type of a topic's messages; empty if the file does not say."""
@@ -244,56 +154,126 @@ class McapScan:
         return schema.name if schema else ""
 
     def read_span(
-        self, file: BinaryIO, number: int, channels: Collection[int]
-    ) -> Iterator[tuple[int, int, bytes]]:
-        """(log time, channel, data) of a span's messages on some channels, as they stand there.
+        self, file: BinaryIO, number: int, channels: Collection[int], losses: list[Loss]
+    ) -> Iterator[tuple[int, int, bytes | None]]:
+        """(log time, channel, data) of a span's messages, as they stand there; without data those
+        that are on none of some ``channels``. What is found damaged is added to ``losses``.
 
-        What is on others is not read if it is not compressed.
+        What is on other channels is not read if it is not compressed.
         """
         begin, end = self._begins[number], self._ends[number]
-        first = next(records(file, begin, end))
-        if first.opcode == mcap.CHUNK:
-            chunk = open_chunk(file, first)
-            file, begin, end = chunk.stream, chunk.begin, chunk.end
-        for found in records(file, begin, end):
-            if found.opcode == mcap.MESSAGE:
-                channel, stamp = head_of(file, found)
-                if channel in channels:
-                    size = found.length - mcap.MESSAGE_HEAD.size
-                    yield stamp, channel, mcap.read_exactly(file, size)
+        stream, at, stop, is_cut = file, begin, end, False
+        file.seek(begin)
+        is_chunk = file.read(1)[:1] == bytes([mcap.CHUNK])
+        if is_chunk:
+            try:
+                chunk = open_chunk(file, Record.between(mcap.CHUNK, begin, end))
+            except McapError as error:
+                losses.append(Loss(str(error), indexed(file, end, self.size)))
+                return
+            stream, at, stop, is_cut = chunk.stream, chunk.begin, chunk.end, chunk.is_cut
+        read: Counter[int] = Counter()
+        damage: Damage | None = None
+        for found in walk(stream, at, stop):
+            if isinstance(found, Damage):
+                damage = damage or found
+            elif found.opcode == mcap.MESSAGE:
+                channel, stamp = head_of(stream, found)
+                read[channel] += 1
+                size = found.length - mcap.MESSAGE_HEAD.size
+                is_wanted = channel in channels
+                yield stamp, channel, mcap.read_exactly(stream, size) if is_wanted else None
+        is_at_the_end = is_cut and end == self.size and not self.complete
+        if damage and not (is_at_the_end and damage.end == stop):
+            where = f"at byte {damage.begin}" if stream is file else f"in the chunk at byte {begin}"
+            lost = indexed(file, end, self.size) - read if is_chunk else Counter[int]()
+            losses.append(Loss(f"it is damaged {where}", lost))
+
+
+class _Walked:
+    """What a walk through a file has found so far."""
+
+    def __init__(self, scan: McapScan, file: BinaryIO) -> None:
+        self._scan, self._file = scan, file
+        self._run: tuple[int, int, int] | None = None  # first log time, begin, end
+        # Behind damage, the messages of the chunk whose beginning it took, and their index.
+        self._damage: Damage | None = None
+        self._read: Counter[int] = Counter()
+        self._indexed: Counter[int] = Counter()
+
+    def add(self, found: Record) -> None:
+        """A record."""
+        if found.opcode == mcap.MESSAGE:
+            self._add_message(found)
+            return
+        if found.opcode in (mcap.SCHEMA, mcap.CHANNEL):
+            self._scan.note(self._file, found)
+        elif found.opcode == mcap.MESSAGE_INDEX and self._damage:
+            self._indexed += entries_of(self._file, found)
+        elif found.opcode == mcap.CHUNK:
+            self._close()
+            if not self._scan.note_inner(self._file, found):
+                start = start_of(self._file, found)
+                self._scan._add_span(start, found.begin, found.end)
+
+    def add_damage(self, damage: Damage) -> None:
+        """What is no record."""
+        self._close()
+        self._damage = damage
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._close()
+
+    def _add_message(self, found: Record) -> None:
+        channel, stamp = head_of(self._file, found)
+        self._read[channel] += 1
+        run = self._run
+        if run and found.begin - run[1] < _RUN_SIZE:
+            self._run = min(run[0], stamp), run[1], found.end
+            return
+        if run:
+            self._scan._add_span(*run)
+        self._run = stamp, found.begin, found.end
+
+    def _close(self) -> None:
+        if self._run:
+            self._scan._add_span(*self._run)
+        damage, scan = self._damage, self._scan
+        if damage and (scan.complete or damage.end < scan.size):
+            where = f"bytes {damage.begin} to {damage.end} are damaged"
+            scan.losses.append(Loss(where, self._indexed - self._read))
+        self._run, self._damage = None, None
+        self._read, self._indexed = Counter(), Counter()
+
+
+def indexed(file: BinaryIO, at: int, end: int) -> Counter[int]:
+    """How many messages by channel the message indexes tell of that stand at ``at``."""
+    counts: Counter[int] = Counter()
+    for found in walk(file, at, end):
+        if isinstance(found, Damage) or found.opcode != mcap.MESSAGE_INDEX:
+            break
+        counts += entries_of(file, found)
+    return counts
+
+
+def entries_of(file: BinaryIO, found: Record) -> Counter[int]:
+    """A message index's channel, and how many messages it tells of."""
+    file.seek(found.at)
+    channel, size = mcap.Fields(mcap.read_exactly(file, 6)).take("<HI")
+    return Counter({channel: size // 16})
+
+
+def start_of(file: BinaryIO, found: Record) -> int:
+    """The log time of a chunk's first message [ns]."""
+    file.seek(found.at)
+    (start,) = mcap.Fields(mcap.read_exactly(file, 8)).take("<Q")
+    return int(start)
 
 
 def head_of(stream: BinaryIO, found: Record) -> tuple[int, int]:
-    """A message's channel and log time."""
-    if found.length < mcap.MESSAGE_HEAD.size:
-        raise McapError(f"the message at byte {found.at} is damaged")
+    """A message's channel and log time; the stream then stands at its data."""
+    stream.seek(found.at)
     head = mcap.read_exactly(stream, mcap.MESSAGE_HEAD.size)
     channel, _, stamp, _ = mcap.MESSAGE_HEAD.unpack(head)
     return channel, stamp
-
-
-def messages(
-    files: Sequence[tuple[McapScan, Collection[int]]],
-) -> Iterator[tuple[McapScan, int, int, bytes]]:
-    """(file, channel, log time, data) of the messages of some channels of each file, by log time;
-    those of the same time as they stand there.
-    """
-    starts = np.concatenate([np.asarray(scan.starts, np.uint64) for scan, _ in files])
-    owners = np.repeat(np.arange(len(files)), [len(scan.starts) for scan, _ in files])
-    firsts = np.cumsum([0] + [len(scan.starts) for scan, _ in files])
-    waiting: list[tuple[int, int, int, int, bytes]] = []  # also that stand before later spans
-    number = count()
-    with ExitStack() as stack:
-        streams = [stack.enter_context(scan.path.open("rb")) for scan, _ in files]
-        for span in np.argsort(starts, kind="stable"):
-            while waiting and waiting[0][0] < starts[span]:
-                stamp, _, owner, channel, data = heapq.heappop(waiting)
-                yield files[owner][0], channel, stamp, data
-            owner = int(owners[span])
-            scan, channels = files[owner]
-            inside = int(span - firsts[owner])
-            for stamp, channel, data in scan.read_span(streams[owner], inside, channels):
-                heapq.heappush(waiting, (stamp, next(number), owner, channel, data))
-        while waiting:
-            stamp, _, owner, channel, data = heapq.heappop(waiting)
-            yield files[owner][0], channel, stamp, data

@@ -68,11 +68,11 @@ class Leaving:
         self._odd, self._what, self._strict = odd, what, strict
         self._counts: Counter[str] = Counter()
 
-    def out(self, error: OddError) -> None:
-        """Leave out what ``error`` tells of; raises it if nothing may be left out."""
+    def out(self, error: OddError, count: int = 1) -> None:
+        """Leave out so many of what ``error`` tells of; raises it if nothing may be left out."""
         if self._strict:
             raise error
-        self._counts[error.kind] += 1
+        self._counts[error.kind] += count
         self._odd.note(self._what, self._counts, error)
 
     def made(self, where: str, make: Callable[..., Made], *given: object) -> Made | None:

@@ -1,0 +1,92 @@
+"""A bag's MCAP files: read by our own scan, so that neither a missing end nor damage matters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from vla_inference_ros.recording.bag_message import RawMessage, TellLost, Topic
+from vla_inference_ros.recording.mcap_format import McapError, Schema
+from vla_inference_ros.recording.mcap_order import messages
+from vla_inference_ros.recording.mcap_scan import Loss, McapScan
+from vla_inference_ros.recording.recording import RecordingError
+
+_ENCODINGS = ("ros2msg", "ros2idl")  # of the types of ROS 2
+PARTS = "its parts"  # what is counted of a file that is damaged
+
+
+class McapFiles:
+    """Implements ``BagFiles``."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.topics: dict[str, Topic] = {}
+        self._path = path
+        self._scans = [_scanned(file) for file in files]
+        self.complete = all(scan.complete for scan in self._scans)
+        for scan in self._scans:
+            for channel in scan.channels.values():
+                self.topics[channel.topic] = Topic(
+                    scan.type_of(channel),
+                    channel.metadata.get("topic_type_hash", ""),
+                    _text(scan.schemas.get(channel.schema)),
+                )
+        if not self.complete and not any(len(scan.starts) for scan in self._scans):
+            raise RecordingError(f"{path} was cut off before its first messages were whole")
+
+    def raw(self, topics: Collection[str], tell: TellLost) -> Iterator[RawMessage]:
+        """The messages of some topics, oldest first; ``tell`` is told what is lost of them."""
+
+        def told(scan: McapScan, loss: Loss | Counter[int]) -> None:
+            if isinstance(loss, Loss):
+                tell(PARTS, 1, f"{scan.path}: {loss.why}")
+                return
+            for number, count in loss.items():
+                channel = scan.channels.get(number)
+                if channel is None:
+                    why = f"{scan.path}: of which topic they are was in what is damaged"
+                    tell(f"the messages on channel {number}", count, why)
+                elif channel.topic in topics:
+                    tell(channel.topic, count, f"{scan.path}: in parts that are damaged")
+
+        wanted = [
+            (scan, {number for number, each in scan.channels.items() if each.topic in topics})
+            for scan in self._scans
+        ]
+        try:
+            for scan, number, stamp, data in messages(wanted, told):
+                channel = scan.channels[number]
+                yield RawMessage(channel.topic, self.topics[channel.topic].type, stamp, data)
+        except (McapError, OSError) as error:
+            raise RecordingError(f"{self._path} is damaged: {error}") from error
+
+
+def _scanned(file: Path) -> McapScan:
+    try:
+        scan = McapScan(file)
+        check_ros2(scan)
+    except McapError as error:
+        raise RecordingError(f"{file} cannot be read: {error}") from error
+    return scan
+
+
+def check_ros2(scan: McapScan) -> None:
+    """McapError if a file is of another system than ROS 2. Some recorders leave out that it is, and
+    some damage takes it; then every topic must look so.
+    """
+    if scan.profile == "ros2":
+        return
+    if scan.profile:
+        raise McapError(f"its profile is {scan.profile!r}, not 'ros2'")
+    for channel in scan.channels.values():
+        schema = scan.schemas.get(channel.schema)
+        encoding = schema.encoding if schema else ""
+        if channel.encoding != "cdr" or encoding not in _ENCODINGS:
+            raise McapError(
+                f"its profile is {scan.profile or ''!r}, not 'ros2', and {channel.topic} is not of "
+                f"ROS 2 either (its messages are {channel.encoding!r}, its type {encoding!r})"
+            )
+
+
+def _text(schema: Schema | None) -> str:
+    return schema.text if schema is not None and schema.encoding == "ros2msg" else ""

@@ -1,0 +1,245 @@
+"""Completes one MCAP file: adds its end, or writes anew what is whole of one that is damaged.
+
+Nothing is lost by it. Of a file that was only cut off, the end is added where it is, and what stood
+behind its last whole record is kept beside it; a damaged file is kept whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from vla_inference_ros.recording import mcap_format as mcap
+from vla_inference_ros.recording.bag_metadata import (
+    FileSummary,
+    TopicSummary,
+    as_yaml,
+    information,
+    summary_of,
+)
+from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.mcap_chunks import open_chunk
+from vla_inference_ros.recording.mcap_contents import Contents, Part, parts_of
+from vla_inference_ros.recording.mcap_copy import McapCopy
+from vla_inference_ros.recording.mcap_files import check_ros2
+from vla_inference_ros.recording.mcap_format import McapError
+from vla_inference_ros.recording.mcap_order import missing
+from vla_inference_ros.recording.mcap_records import Damage, Record
+from vla_inference_ros.recording.mcap_scan import McapScan
+from vla_inference_ros.recording.mcap_summary import contradicts
+from vla_inference_ros.recording.recording import RecordingError
+
+_MOST_LINES = 10  # about damaged parts of a file
+_CUT = ".cut"
+# What can be made anew of what stands before it.
+_END = {
+    *(mcap.MESSAGE_INDEX, mcap.CHUNK_INDEX, mcap.STATISTICS, mcap.METADATA, mcap.METADATA_INDEX),
+    *(mcap.ATTACHMENT_INDEX, mcap.SUMMARY_OFFSET, mcap.DATA_END, mcap.FOOTER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a file holds now, whether it was written to, and that in words."""
+
+    summary: FileSummary
+    is_changed: bool
+    lines: list[str]
+
+
+def finish(path: Path) -> Done:
+    """Bring a file to what any tool can open; one that is so already is left as it is. Raises
+    RecordingError if nothing can be made of it, and OSError, which leaves it as it was.
+    """
+    try:
+        scan = McapScan(path)
+        check_ros2(scan)
+        with path.open("rb") as file:
+            contents = Contents.read(file, scan)
+    except McapError as error:
+        raise RecordingError(f"{path} cannot be completed: {error}") from error
+    if scan.losses and not scan.channels:
+        why = f"{scan.losses[0].why}, and there is no whole message"
+        raise RecordingError(f"{path} cannot be completed: {why}")
+    is_wrong = bool(
+        scan.summary and contradicts(scan.summary, len(contents.chunks), contents.statistics)
+    )
+    if contents.is_damaged or is_wrong:
+        return _written_anew(path, scan, contents)
+    if scan.complete:
+        summary = summary_of(path.name, contents.statistics, _topics(scan))
+        return Done(summary, False, [f"{path.name}: {summary.messages} messages"])
+    return _ended(path, scan, contents)
+
+
+def _ended(path: Path, scan: McapScan, contents: Contents) -> Done:
+    """Add an end where the file is."""
+    lost = scan.size - contents.size
+    aside = _kept_end(path, contents)
+    writer = None
+    try:
+        writer = McapCopy.resume(
+            path,
+            contents.keep,
+            list(scan.schemas.values()),
+            list(scan.channels.values()),
+            contents.chunks,
+            contents.statistics,
+        )
+        _end(writer, scan, contents, aside)
+    except OSError:
+        if aside is not None:
+            _put_back(path, contents.keep, aside)
+        raise
+    finally:
+        if writer is not None:
+            writer.close()
+    summary = summary_of(path.name, writer.statistics, _topics(scan))
+    what = f"{lost} bytes were cut off, " if lost else ""
+    if aside is not None:
+        what = f"{lost} bytes that were cut off are kept as {aside.name}, "
+    return Done(summary, True, [f"{path.name}: {summary.messages} messages, {what}finished now"])
+
+
+def _kept_end(path: Path, contents: Contents) -> Path | None:
+    """A copy of what is going to be written over, if it may be of worth."""
+    cut = contents.cut
+    if cut is None:
+        return None
+    with path.open("rb") as file:
+        file.seek(cut.found.begin)
+        first = file.read(1)
+        if not first or first[0] in _END or not _has_any(first, file):
+            return None
+        aside = free_name(path, _CUT)
+        try:
+            with aside.open("xb") as copy:
+                file.seek(contents.keep)
+                shutil.copyfileobj(file, copy)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
+    return aside
+
+
+def _has_any(first: bytes, file: BinaryIO) -> bool:
+    """Whether there is anything but zeros."""
+    return any(first) or any(any(block) for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def _put_back(path: Path, size: int, aside: Path) -> None:
+    """Undo; if there is no room for that either, the copy stays."""
+    with suppress(OSError), path.open("r+b") as file, aside.open("rb") as copy:
+        file.truncate(size)
+        file.seek(size)
+        shutil.copyfileobj(copy, file)
+        file.flush()
+        aside.unlink()
+
+
+def _end(writer: McapCopy, scan: McapScan, contents: Contents, aside: Path | None) -> None:
+    with scan.path.open("rb") as file:
+        for other in contents.others:
+            writer.list_other(file, other, other.begin)
+    writer.index_last_chunk(contents.last)
+    cut = contents.cut
+    if aside is not None and cut is not None and cut.chunk is not None:
+        with aside.open("rb") as copy:
+            begin, end = (place - contents.keep for place in (cut.found.begin, cut.found.end))
+            found = Record.between(mcap.CHUNK, begin, end)
+            chunk = open_chunk(copy, found)
+            writer.copy_messages(chunk.stream, chunk.begin, chunk.end)
+            writer.flush()
+    summary = summary_of(scan.path.name, writer.statistics, _topics(scan))
+    writer.finish(as_yaml(information("mcap", [summary])))
+
+
+def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
+    """Write what is whole to a new file that takes the place of the damaged one."""
+    part = free_name(path, ".part")
+    writer = McapCopy(part, scan.header)
+    try:
+        with path.open("rb") as file:
+            writer.add_topics(scan.schemas.values(), scan.channels.values())
+            for each in parts_of(file, scan):
+                _copy(writer, file, each)
+        writer.flush()
+        summary = summary_of(path.name, writer.statistics, _topics(scan))
+        writer.finish(as_yaml(information("mcap", [summary])))
+    except BaseException:
+        part.unlink()
+        raise
+    finally:
+        writer.close()
+    kept = keep_aside(path)
+    part.rename(path)
+    lines = [
+        f"{path.name}: {summary.messages} whole messages, written anew; the file as it was is "
+        f"kept as {kept.name}",
+        *_losses(scan, contents),
+        *_changes(scan, contents),
+    ]
+    return Done(summary, True, lines)
+
+
+def _copy(writer: McapCopy, file: BinaryIO, part: Part) -> None:
+    found = part.found
+    if isinstance(found, Damage):
+        return
+    if found.opcode == mcap.MESSAGE:
+        writer.copy_messages(file, found.begin, found.end)
+    elif found.opcode in (mcap.METADATA, mcap.ATTACHMENT):
+        writer.copy_other(file, found)
+    elif part.chunk is not None and (part.is_changed or not part.is_whole):
+        writer.copy_messages(part.chunk.stream, part.chunk.begin, part.chunk.end)
+    elif part.index is not None:
+        writer.copy_chunk(file, part.index, part.entries)
+
+
+def _losses(scan: McapScan, contents: Contents) -> Iterator[str]:
+    """What is lost, part by part, then topic by topic."""
+    for loss in contents.losses[:_MOST_LINES]:
+        yield f"  {loss.why}"
+    if len(contents.losses) > _MOST_LINES:
+        yield f"  and {len(contents.losses) - _MOST_LINES} damaged parts more"
+    counts = missing(scan, Counter(contents.statistics.counts), contents.losses)
+    for number, count in sorted(counts.items()):
+        yield f"  lost of {_name(scan, number)}: {count} messages"
+    for number, count in sorted(contents.unknown.items()):
+        yield (
+            f"  lost on channel {number}: {count} messages, since of which topic they are was in "
+            "what is damaged"
+        )
+    if any(not loss.messages for loss in contents.losses) and scan.told is None:
+        yield "  what else was in the damaged parts the file does not tell"
+
+
+def _changes(scan: McapScan, contents: Contents) -> Iterator[str]:
+    for number, count in sorted(contents.doubtful.items()):
+        yield (
+            f"  kept of {_name(scan, number)}: {count} messages, of which some may be changed: "
+            "their chunk's checksum was wrong"
+        )
+
+
+def _name(scan: McapScan, number: int) -> str:
+    channel = scan.channels.get(number)
+    return channel.topic if channel else f"channel {number}"
+
+
+def _topics(scan: McapScan) -> dict[int, TopicSummary]:
+    return {
+        number: TopicSummary(
+            channel.topic,
+            scan.type_of(channel),
+            channel.metadata.get("offered_qos_profiles", ""),
+            channel.metadata.get("topic_type_hash", ""),
+            0,
+        )
+        for number, channel in scan.channels.items()
+    }
