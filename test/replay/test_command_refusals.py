@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from replayed import Published, with_results, write_bag
+from bags import file_of
+from damaged_mcap import hole, messages_by_place
+from replayed import CHUNKS, Published, with_results, write_bag
 
 from vla_inference_ros.model.heads import FUSIONS
 from vla_inference_ros.model.linear import PRECISIONS
@@ -104,3 +107,17 @@ def test_ctrl_c_is_no_error(
     monkeypatch.setattr("vla_inference_ros.replay.command.open_recording", interrupted)
     assert main([str(stub_bag)]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_damage_to_a_bag_costs_what_is_in_it_alone(
+    stub_bag: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "bag"
+    shutil.copytree(stub_bag, folder)
+    file = file_of(folder)
+    chunks = [place for place in messages_by_place(file) if b"joint_1" in place[2][2]]
+    hole(file, chunks[-2][0], chunks[-2][0] + 40)
+    assert main([str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert f"{CHUNKS - 1} of {CHUNKS - 1} chunks compared" in captured.out
+    assert "1 of /vla/actions, damaged in the file" in captured.err

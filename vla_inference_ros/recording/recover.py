@@ -40,7 +40,7 @@ def recover(folder: Path) -> list[str]:
             f"{folder} is no run folder: it has no {RESULTS}. Name the "
             "async_inference_... folder itself"
         )
-    check_ended(folder)
+    check_ended(folder, _written(folder))
     lines = [f"{path.name}: {mend_list(path)} action chunks" for path in results]
     for what, pattern in (("robot states", ROBOT), ("pictures", FRAMES)):
         for path in sorted(folder.glob(pattern)):
@@ -51,6 +51,15 @@ def recover(folder: Path) -> list[str]:
         part.unlink()
         lines.append(f"{part.parent.name}/{part.name}: cut off, removed")
     return lines
+
+
+def _written(folder: Path) -> list[Path]:
+    """The files that a run's recorder has open."""
+    return [
+        path
+        for each in (RESULTS, ROBOT, FRAMES, UNFINISHED_SENSOR)
+        for path in sorted(folder.glob(each))
+    ]
 
 
 def _unfinished(folder: Path) -> set[Path]:

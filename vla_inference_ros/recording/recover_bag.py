@@ -20,10 +20,11 @@ def recover_bag(path: Path) -> list[str]:
     Raises RecordingError for what cannot be completed, InUseError while its recorder runs, and
     OSError.
     """
-    check_ended(path if path.is_dir() else path.parent)
     if not path.is_dir():
+        check_ended(path.parent, [path])
         return finish(path).lines
     files = storage_files(path)
+    check_ended(path, files)
     if not files or files[0].suffix != ".mcap":
         raise RecordingError(
             f"{path} has no .mcap file to complete; for a bag of .db3 files there is "
