@@ -49,7 +49,7 @@ _Made = TypeVar("_Made")
 
 
 class Bag:
-    """A folder of a bag, or an .mcap file. One that is not ``complete`` was not finished, and is
+    """A folder of a bag, or an MCAP file. One that is not ``complete`` was not finished, and is
     read as far as it can be.
 
     The times of receipt are those that the bag says: of this package's recorder when a message was

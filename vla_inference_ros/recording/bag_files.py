@@ -12,7 +12,9 @@ import yaml
 
 from vla_inference_ros.recording.bag_message import BagFiles, RawMessage, TellLost, Topic
 from vla_inference_ros.recording.bag_metadata import METADATA_FILE
+from vla_inference_ros.recording.compressed import SUFFIX, plain, plain_name
 from vla_inference_ros.recording.mcap_files import McapFiles
+from vla_inference_ros.recording.mcap_scan import has_end
 from vla_inference_ros.recording.recording import RecordingError
 
 if TYPE_CHECKING:
@@ -22,25 +24,36 @@ _REPAIR = "vla-recover makes it anew of the files that are there"
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a bag is there, whole or not: an .mcap file, or a folder with one (or with a .db3)
-    or with metadata.yaml.
+    """Whether a bag is there, whole or not: an .mcap file, also compressed (.mcap.zstd), or a
+    folder with one (or with a .db3) or with metadata.yaml.
     """
     if path.is_dir():
         return (path / METADATA_FILE).exists() or bool(storage_files(path))
-    return path.suffix == ".mcap"
+    return is_mcap(path)
+
+
+def is_mcap(path: Path) -> bool:
+    """Whether a file's name is that of an MCAP file, also of one that is compressed as a whole."""
+    return plain_name(path).suffix == ".mcap"
 
 
 def storage_files(folder: Path) -> list[Path]:
-    """A folder's .mcap files, or else its .db3 files, in the order in which they were written."""
-    for suffix in (".mcap", ".db3"):
-        if found := sorted(folder.glob(f"*{suffix}"), key=_in_order):
-            return found
-    return []
+    """A folder's MCAP files, or else its .db3 files, in the order in which they were written. Of
+    one that is there both compressed and not, the whole one: a player leaves what it has
+    decompressed, also in part, and a recorder that is killed what it has compressed in part.
+    """
+    files = {plain_name(path): path for path in folder.glob(f"*.mcap{SUFFIX}")}
+    for path in folder.glob("*.mcap"):
+        if path not in files or has_end(path):
+            files[path] = path
+    return sorted(files.values() or folder.glob("*.db3"), key=in_order)
 
 
-def _in_order(path: Path) -> tuple[int, str]:
-    """rosbag2 numbers files without leading zeros."""
-    number = re.search(r"_(\d+)$", path.stem)
+def in_order(path: Path) -> tuple[int, str]:
+    """What files are sorted by to come in the order in which they were written: rosbag2 numbers
+    them without leading zeros.
+    """
+    number = re.search(r"_(\d+)$", plain_name(path).stem)
     return (int(number[1]) if number else 0), path.name
 
 
@@ -52,10 +65,11 @@ def open_files(path: Path) -> BagFiles:
         if not (path / METADATA_FILE).exists():
             return _files_of(path, storage_files(path))
         content = read_metadata(path)
+        files = named_files(path, content)
         mode = str(content.get("compression_mode") or "none")
-        if mode.lower() != "none":  # of messages or whole files; MCAP has its own
+        if mode.lower() != "none" and not is_mcap(files[0]):
             return _RosbagsFiles([path])
-        return _files_of(path, named_files(path, content))
+        return _files_of(path, files)
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error}") from error
 
@@ -63,7 +77,7 @@ def open_files(path: Path) -> BagFiles:
 def _files_of(path: Path, files: Sequence[Path]) -> BagFiles:
     if not files:
         raise RecordingError(f"{path} has no bag file (.mcap, .db3) that could be read")
-    if files[0].suffix == ".mcap":
+    if is_mcap(files[0]):
         return McapFiles(path, files)
     return _RosbagsFiles(files)
 
@@ -94,7 +108,7 @@ def named_files(folder: Path, content: dict[str, Any]) -> list[Path]:
 
 
 class _RosbagsFiles:
-    """Read by rosbags: SQLite files, and what rosbag2 has compressed itself."""
+    """SQLite files, read by rosbags, also if rosbag2 has compressed them."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.complete = True
@@ -113,7 +127,9 @@ class _RosbagsFiles:
                 wanted = [each for each in reader.connections if each.topic in topics]
                 if wanted:  # an empty list would stand for all
                     for connection, stamp, data in reader.messages(wanted):
-                        yield RawMessage(connection.topic, connection.msgtype, stamp, bytes(data))
+                        yield RawMessage(
+                            connection.topic, connection.msgtype, stamp, plain(bytes(data))
+                        )
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import yaml
 
@@ -14,6 +14,7 @@ from vla_inference_ros.recording.mcap_format import Statistics
 
 METADATA_FILE = "metadata.yaml"
 _VERSION = 9  # the first whose QoS is in words; with numbers it is the one before
+Compression: TypeAlias = Literal["", "FILE", "MESSAGE"]
 _INFINITE = {"sec": 9223372036, "nsec": 854775807}
 
 
@@ -68,8 +69,12 @@ def offered_qos(latched: bool, depth: int) -> str:
     return yaml.safe_dump([profile], sort_keys=False).rstrip("\n")
 
 
-def information(storage: str, files: Sequence[FileSummary]) -> dict[str, Any]:
-    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3."""
+def information(
+    storage: str, files: Sequence[FileSummary], compression: Compression = ""
+) -> dict[str, Any]:
+    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3, and of what rosbag2
+    has compressed in them.
+    """
     counts: dict[TopicSummary, int] = {}
     for topic in (topic for file in files for topic in file.topics):
         key = TopicSummary(topic.name, topic.type, topic.qos, topic.type_hash, 0)
@@ -100,8 +105,8 @@ def information(storage: str, files: Sequence[FileSummary]) -> dict[str, Any]:
             }
             for topic, count in counts.items()
         ],
-        "compression_format": "",
-        "compression_mode": "",
+        "compression_format": "zstd" if compression else "",
+        "compression_mode": compression,
         "relative_file_paths": [file.name for file in files],
         "files": [_file(file) for file in files],
         "custom_data": None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from vla_inference_ros.recording import mcap_format as mcap
-from vla_inference_ros.recording.mcap_chunks import Chunk, is_as_written, open_chunk
+from vla_inference_ros.recording.mcap_chunks import ZSTD_MAGIC, Chunk, is_as_written, open_chunk
 from vla_inference_ros.recording.mcap_file import Entries
 from vla_inference_ros.recording.mcap_format import McapError
 from vla_inference_ros.recording.mcap_records import Damage, Record, walk
@@ -30,6 +30,7 @@ class Part:
     entries: Entries = field(default_factory=dict)
     is_whole: bool = True
     is_changed: bool = False  # its checksum is wrong, though all its records are there
+    is_by_message: bool = False  # its messages are compressed themselves
 
     @property
     def messages(self) -> Counter[int]:
@@ -70,12 +71,18 @@ def _chunk(file: BinaryIO, found: Record, scan: McapScan) -> Part:
             part.is_whole = False
         elif inner.opcode == mcap.MESSAGE:
             channel, stamp = head_of(chunk.stream, inner)
+            part.is_by_message |= not part.entries and _is_compressed(chunk.stream)
             if channel in scan.channels:
                 part.entries.setdefault(channel, []).append((stamp, inner.begin - chunk.begin))
             else:
                 part.is_whole = False
     part.is_changed = part.is_whole and not is_as_written(chunk)
     return part
+
+
+def _is_compressed(stream: BinaryIO) -> bool:
+    """Whether the message is whose data the stream stands at."""
+    return stream.read(len(ZSTD_MAGIC)) == ZSTD_MAGIC
 
 
 def _name_of(file: BinaryIO, found: Record) -> str:
@@ -97,6 +104,7 @@ class Contents:
     losses: list[Loss] = field(default_factory=list)
     doubtful: Counter[int] = field(default_factory=Counter)  # messages in chunks that were changed
     unknown: Counter[int] = field(default_factory=Counter)  # messages whose topic is lost
+    is_by_message: bool = False  # messages are compressed themselves
     others: list[Record] = field(default_factory=list)  # metadata and attachments
     cut: Part | None = None
 
@@ -134,6 +142,7 @@ class Contents:
 
     def _add(self, file: BinaryIO, scan: McapScan, part: Part) -> None:
         found = part.found
+        self.is_by_message |= part.is_by_message
         is_at_the_end = not part.is_whole and found.end >= scan.size and not scan.complete
         if is_at_the_end and (isinstance(found, Damage) or part.chunk is None or part.chunk.is_cut):
             self.cut = part
@@ -144,6 +153,7 @@ class Contents:
             self._add_chunk(file, scan, part, found)
         elif found.opcode == mcap.MESSAGE:
             channel, stamp = head_of(file, found)
+            self.is_by_message |= _is_compressed(file)
             if channel in scan.channels:
                 self.statistics.add(channel, stamp)
             else:

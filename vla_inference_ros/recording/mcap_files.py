@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from vla_inference_ros.recording.bag_message import RawMessage, TellLost, Topic
+from vla_inference_ros.recording.compressed import Decompressed, is_compressed, plain
 from vla_inference_ros.recording.mcap_format import McapError, Schema
 from vla_inference_ros.recording.mcap_order import messages
 from vla_inference_ros.recording.mcap_scan import Loss, McapScan
@@ -22,7 +23,8 @@ class McapFiles:
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.topics: dict[str, Topic] = {}
         self._path = path
-        self._scans = [_scanned(file) for file in files]
+        self._decompressed: list[Decompressed] = []  # is there as long as this is
+        self._scans = [self._scanned(file) for file in files]
         self.complete = all(scan.complete for scan in self._scans)
         for scan in self._scans:
             for channel in scan.channels.values():
@@ -34,20 +36,35 @@ class McapFiles:
         if not self.complete and not any(len(scan.starts) for scan in self._scans):
             raise RecordingError(f"{path} was cut off before its first messages were whole")
 
+    def _scanned(self, file: Path) -> McapScan:
+        try:
+            if not is_compressed(file):
+                scan = McapScan(file)
+            else:
+                source = Decompressed(file)
+                self._decompressed.append(source)
+                scan = McapScan(source.path, str(file))
+                if source.is_damaged:
+                    scan.losses.append(Loss(source.trouble, Counter()))
+            check_ros2(scan)
+        except McapError as error:
+            raise RecordingError(f"{file} cannot be read: {error}") from error
+        return scan
+
     def raw(self, topics: Collection[str], tell: TellLost) -> Iterator[RawMessage]:
         """The messages of some topics, oldest first; ``tell`` is told what is lost of them."""
 
         def told(scan: McapScan, loss: Loss | Counter[int]) -> None:
             if isinstance(loss, Loss):
-                tell(PARTS, 1, f"{scan.path}: {loss.why}")
+                tell(PARTS, 1, f"{scan.name}: {loss.why}")
                 return
             for number, count in loss.items():
                 channel = scan.channels.get(number)
                 if channel is None:
-                    why = f"{scan.path}: of which topic they are was in what is damaged"
+                    why = f"{scan.name}: of which topic they are was in what is damaged"
                     tell(f"the messages on channel {number}", count, why)
                 elif channel.topic in topics:
-                    tell(channel.topic, count, f"{scan.path}: in parts that are damaged")
+                    tell(channel.topic, count, f"{scan.name}: in parts that are damaged")
 
         wanted = [
             (scan, {number for number, each in scan.channels.items() if each.topic in topics})
@@ -55,19 +72,15 @@ class McapFiles:
         ]
         try:
             for scan, number, stamp, data in messages(wanted, told):
-                channel = scan.channels[number]
-                yield RawMessage(channel.topic, self.topics[channel.topic].type, stamp, data)
+                topic = scan.channels[number].topic
+                try:
+                    data = plain(data)
+                except McapError as error:
+                    tell(topic, 1, f"{scan.name}: a message: {error}")
+                    continue
+                yield RawMessage(topic, self.topics[topic].type, stamp, data)
         except (McapError, OSError) as error:
             raise RecordingError(f"{self._path} is damaged: {error}") from error
-
-
-def _scanned(file: Path) -> McapScan:
-    try:
-        scan = McapScan(file)
-        check_ros2(scan)
-    except McapError as error:
-        raise RecordingError(f"{file} cannot be read: {error}") from error
-    return scan
 
 
 def check_ros2(scan: McapScan) -> None:

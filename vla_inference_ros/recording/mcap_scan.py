@@ -36,12 +36,12 @@ class Loss:
 class McapScan:
     """What an MCAP file holds: its topics, and where its messages are.
 
-    Raises McapError if nothing of it can be read. A file without an end is not ``complete``.
-    ``told`` says how many messages there should be, by channel; None if the file does not.
+    Raises McapError if nothing of it can be read. A file without an end is not ``complete``. Its
+    ``name`` is for people.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.path, self.name = path, name or str(path)
         self.schemas: dict[int, mcap.Schema] = {}
         self.channels: dict[int, mcap.Channel] = {}
         self.losses: list[Loss] = []  # outside of chunks; in them, what reads them finds it
@@ -49,8 +49,7 @@ class McapScan:
         self.starts, self._begins, self._ends = array("Q"), array("Q"), array("Q")
         with open_regular(path) as file:
             self.size = file.seek(0, 2)
-            file.seek(max(0, self.size - mcap.FOOTER_SIZE))
-            self.complete = mcap.summary_start(file.read()) is not None
+            self.complete = _ends(file, self.size)
             self._read_header(file)
             self.summary = read_summary(file, self.size) if self.complete else None
             self.is_indexed = bool(self.summary and tells_of_all(file, self.begin, self.summary))
@@ -245,6 +244,17 @@ class _Walked:
             scan.losses.append(Loss(where, self._indexed - self._read))
         self._run, self._damage = None, None
         self._read, self._indexed = Counter(), Counter()
+
+
+def has_end(path: Path) -> bool:
+    """Whether a file was finished. OSError."""
+    with open_regular(path) as file:
+        return _ends(file, file.seek(0, 2))
+
+
+def _ends(file: BinaryIO, size: int) -> bool:
+    file.seek(max(0, size - mcap.FOOTER_SIZE))
+    return mcap.summary_start(file.read()) is not None
 
 
 def indexed(file: BinaryIO, at: int, end: int) -> Counter[int]:

@@ -76,7 +76,7 @@ def main(given: Sequence[str] | None = None) -> int:
         nargs="+",
         type=Path,
         metavar="FOLDER",
-        help="async_inference_*, bag_* or an .mcap file",
+        help="async_inference_*, bag_*, or an .mcap or .mcap.zstd file",
     )
     status = 0
     for folder in parser.parse_args(given).folders:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.bag_metadata import (
+    Compression,
     FileSummary,
     TopicSummary,
     as_yaml,
@@ -45,36 +46,64 @@ _END = {
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a file holds now, whether it was written to, and that in words."""
+    """What a file holds now, whether it was written to, and that in words; and whether rosbag2 has
+    compressed its messages.
+    """
 
     summary: FileSummary
     is_changed: bool
     lines: list[str]
+    compression: Compression = ""
 
 
-def finish(path: Path) -> Done:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a file holds, and whether it is to be left as it is, or else to be written anew rather
+    than to get its end where it is.
+    """
+
+    scan: McapScan
+    contents: Contents
+    is_good: bool
+    is_damaged: bool
+
+    @classmethod
+    def of(cls, path: Path, name: str = "") -> Survey:
+        """RecordingError if nothing can be made of a file, which is called ``name``; OSError."""
+        name = name or str(path)
+        try:
+            scan = McapScan(path, name)
+            check_ros2(scan)
+            with path.open("rb") as file:
+                contents = Contents.read(file, scan)
+        except McapError as error:
+            raise RecordingError(f"{name} cannot be completed: {error}") from error
+        if scan.losses and not scan.channels:
+            why = f"{scan.losses[0].why}, and there is no whole message"
+            raise RecordingError(f"{name} cannot be completed: {why}")
+        found = scan.summary
+        is_damaged = contents.is_damaged or bool(
+            found and contradicts(found, len(contents.chunks), contents.statistics)
+        )
+        return cls(scan, contents, scan.complete and not is_damaged, is_damaged)
+
+    def as_it_is(self, file_name: str) -> Done:
+        """Of a file that was left so."""
+        summary = summary_of(file_name, self.contents.statistics, _topics(self.scan))
+        lines = [f"{file_name}: {summary.messages} messages"]
+        return Done(summary, False, lines, _compression(self.contents))
+
+
+def finish(path: Path, name: str = "") -> Done:
     """Bring a file to what any tool can open; one that is so already is left as it is. Raises
     RecordingError if nothing can be made of it, and OSError, which leaves it as it was.
     """
-    try:
-        scan = McapScan(path)
-        check_ros2(scan)
-        with path.open("rb") as file:
-            contents = Contents.read(file, scan)
-    except McapError as error:
-        raise RecordingError(f"{path} cannot be completed: {error}") from error
-    if scan.losses and not scan.channels:
-        why = f"{scan.losses[0].why}, and there is no whole message"
-        raise RecordingError(f"{path} cannot be completed: {why}")
-    is_wrong = bool(
-        scan.summary and contradicts(scan.summary, len(contents.chunks), contents.statistics)
-    )
-    if contents.is_damaged or is_wrong:
-        return _written_anew(path, scan, contents)
-    if scan.complete:
-        summary = summary_of(path.name, contents.statistics, _topics(scan))
-        return Done(summary, False, [f"{path.name}: {summary.messages} messages"])
-    return _ended(path, scan, contents)
+    survey = Survey.of(path, name)
+    if survey.is_good:
+        return survey.as_it_is(path.name)
+    if survey.is_damaged:
+        return _written_anew(path, survey.scan, survey.contents)
+    return _ended(path, survey.scan, survey.contents)
 
 
 def _ended(path: Path, scan: McapScan, contents: Contents) -> Done:
@@ -103,7 +132,8 @@ def _ended(path: Path, scan: McapScan, contents: Contents) -> Done:
     what = f"{lost} bytes were cut off, " if lost else ""
     if aside is not None:
         what = f"{lost} bytes that were cut off are kept as {aside.name}, "
-    return Done(summary, True, [f"{path.name}: {summary.messages} messages, {what}finished now"])
+    lines = [f"{path.name}: {summary.messages} messages, {what}finished now"]
+    return Done(summary, True, lines, _compression(contents))
 
 
 def _kept_end(path: Path, contents: Contents) -> Path | None:
@@ -156,7 +186,7 @@ def _end(writer: McapCopy, scan: McapScan, contents: Contents, aside: Path | Non
             writer.copy_messages(chunk.stream, chunk.begin, chunk.end)
             writer.flush()
     summary = summary_of(scan.path.name, writer.statistics, _topics(scan))
-    writer.finish(as_yaml(information("mcap", [summary])))
+    writer.finish(as_yaml(information("mcap", [summary], _compression(contents))))
 
 
 def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
@@ -170,7 +200,7 @@ def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
                 _copy(writer, file, each)
         writer.flush()
         summary = summary_of(path.name, writer.statistics, _topics(scan))
-        writer.finish(as_yaml(information("mcap", [summary])))
+        writer.finish(as_yaml(information("mcap", [summary], _compression(contents))))
     except BaseException:
         part.unlink()
         raise
@@ -184,7 +214,11 @@ def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
         *_losses(scan, contents),
         *_changes(scan, contents),
     ]
-    return Done(summary, True, lines)
+    return Done(summary, True, lines, _compression(contents))
+
+
+def _compression(contents: Contents) -> Compression:
+    return "MESSAGE" if contents.is_by_message else ""
 
 
 def _copy(writer: McapCopy, file: BinaryIO, part: Part) -> None:
