@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vla_inference_ros.recording import appending
-from vla_inference_ros.recording.appending import JsonListFile, LineFile, mend_lines, mend_list
+from vla_inference_ros.recording.appending import JsonListFile, LineFile
 
 ENTRIES = [{"number": number, "text": "x" * number} for number in range(40)]
 
@@ -44,38 +44,6 @@ def test_a_json_list_is_whole_after_each_entry(path: Path) -> None:
         file.append(entry)
         assert json.loads(path.read_text()) == ENTRIES[:count]
     assert len(path.read_text().splitlines()) == len(ENTRIES) + 2
-
-
-def test_a_json_list_that_is_cut_off_anywhere_keeps_its_whole_entries(path: Path) -> None:
-    json_list(path, 6).close()
-    data = path.read_bytes()
-    ends = [
-        data.index(json.dumps(entry).encode()) + len(json.dumps(entry)) for entry in ENTRIES[:6]
-    ]
-    for size in range(1, len(data) + 1):
-        path.write_bytes(data[:size])
-        kept = sum(end <= size for end in ends)
-        assert mend_list(path) == kept
-        assert json.loads(path.read_text()) == ENTRIES[:kept]
-
-
-def test_mending_leaves_a_whole_list_untouched(path: Path) -> None:
-    json_list(path, 6).close()
-    before = path.stat()
-    assert mend_list(path) == 6
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{}", b"\0\0\0", b'[{"a": 1}]', b'[\n  {\n    "a": 1\n  }\n]\n', b"[\n1,\n2\n]\n"],
-)
-def test_what_is_no_such_list_is_left_alone(path: Path, content: bytes) -> None:
-    """As the results of other programs, which are whole."""
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="left as it is"):
-        mend_list(path)
-    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -120,10 +88,3 @@ def test_a_full_disk_leaves_lines_whole(path: Path, request: pytest.FixtureReque
         file.append("1,2")
     file.append("3,4")
     assert path.read_text() == "a,b\n3,4\n"
-
-
-def test_a_line_that_was_cut_off_is_dropped(path: Path) -> None:
-    path.write_text("a,b\n1,2\n3,")
-    assert mend_lines(path) == 2
-    assert path.read_text() == "a,b\n1,2\n"
-    assert mend_lines(path) == 2

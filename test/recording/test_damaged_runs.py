@@ -6,7 +6,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from old_run import CAMERAS, STAMP, START, old_run
 from recorded import JPEG
-from saved_run import everything, only, written
+from saved_run import everything, only, streams, written
 
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import (
@@ -242,11 +242,6 @@ def test_what_is_odd_costs_itself_alone_and_is_counted(folder: Path, kind: str) 
     assert re.match(f"left out, since it is odd: 1 of {what}, {why}: ", line)
     assert re.search(message, line)
     assert found.odd.count() == 1
-
-
-def streams(folder: RunFolder) -> list[Iterator[Any]]:
-    samples = (time for each in folder.samples() for time in each.packet.times)
-    return [folder.frames(), folder.states(), samples, folder.results()]
 
 
 def test_a_path_that_leads_out_of_the_folder_is_not_opened(folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vla_inference_ros.recording import sensor_file
 from vla_inference_ros.recording.appending import write_all
-from vla_inference_ros.recording.sensor_file import PART, SensorFile, recover_sensor_file
+from vla_inference_ros.recording.recover_sensor import recover_sensor_file
+from vla_inference_ros.recording.sensor_file import COLUMNS, PART, SensorFile
 
 POINTS = 1025
 T = 1_700_000_000.25
@@ -87,7 +88,7 @@ def test_a_file_without_samples_has_empty_arrays(path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_file_that_was_never_closed_is_recovered(path: Path, count: int) -> None:
     _, given = write(path, count)
-    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given)
+    assert recover_sensor_file(path).samples == sum(len(batch[0]) for batch in given)
     assert_holds(path, *given)
     assert list(path.parent.iterdir()) == [path]
 
@@ -98,7 +99,7 @@ def test_a_sample_that_was_cut_off_is_left_out(path: Path, of: str) -> None:
     cut = path.with_name(path.name + (PART if of == "the samples" else ".rows" + PART))
     cut.write_bytes(cut.read_bytes()[:-1])
     last = [column[:-1] for column in given[-1]]
-    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given) - 1
+    assert recover_sensor_file(path).samples == sum(len(batch[0]) for batch in given) - 1
     assert_holds(path, *given[:-1], tuple(last))
 
 
@@ -110,7 +111,7 @@ def test_a_kill_while_it_is_finished_is_recovered(
     with pytest.raises(pytest.fail.Exception):
         file.close()
     monkeypatch.undo()
-    assert recover_sensor_file(path) == sum(len(batch[0]) for batch in given)
+    assert recover_sensor_file(path).samples == sum(len(batch[0]) for batch in given)
     assert_holds(path, *given)
 
 
@@ -129,7 +130,7 @@ def test_a_file_that_was_cut_off_before_its_first_sample_is_removed(path: Path, 
     write(path, 0)
     part = path.with_name(path.name + PART)
     part.write_bytes(part.read_bytes()[:size])
-    assert recover_sensor_file(path) == 0
+    assert recover_sensor_file(path).samples == 0
     assert not list(path.parent.iterdir())
 
 
@@ -186,3 +187,91 @@ def test_another_number_of_points_is_refused(path: Path) -> None:
         file.append(*other, 1.5, T)
     file.close()
     assert_holds(path, *given)
+
+
+def parts(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + PART), path.with_name(path.name + ".rows" + PART)
+
+
+def zero_rows(path: Path, first: int, end: int) -> None:
+    """As a power cut leaves a journal's blocks."""
+    with parts(path)[1].open("r+b") as file:
+        file.seek(4 + first * COLUMNS.itemsize)
+        file.write(bytes((end - first) * COLUMNS.itemsize))
+
+
+def joined(given: list[tuple[NDArray[np.generic], ...]]) -> list[NDArray[np.generic]]:
+    return [np.concatenate([batch[column] for batch in given]) for column in range(4)]
+
+
+def test_zeros_at_a_journals_end_are_no_samples_of_1970(path: Path) -> None:
+    _, given = write(path, 20)
+    columns = joined(given)
+    count = len(columns[0])
+    zero_rows(path, count - 7, count)
+    found = recover_sensor_file(path)
+    assert (found.samples, found.damaged, found.kept) == (count - 7, 7, ())
+    assert_holds(path, tuple(column[:-7] for column in columns))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_zeros_in_a_journals_middle_cost_their_samples_alone(path: Path) -> None:
+    _, given = write(path, 20)
+    columns = joined(given)
+    before = [each.read_bytes() for each in parts(path)]
+    zero_rows(path, 10, 15)
+    found = recover_sensor_file(path)
+    assert (found.samples, found.damaged) == (len(columns[0]) - 5, 5)
+    assert_holds(path, tuple(np.delete(column, slice(10, 15), axis=0) for column in columns))
+    part, journal = (path.with_name(name) for name in found.kept)
+    assert part.read_bytes() == before[0]
+    assert len(journal.read_bytes()) == len(before[1])
+    assert str(found) == (
+        f"{found.samples} samples, finished now, 5 damaged ones left out; what was there is kept "
+        f"as {part.name} and {journal.name}"
+    )
+
+
+def test_a_journal_whose_beginning_is_lost_does_not_cost_the_samples(path: Path) -> None:
+    _, given = write(path, 20)
+    journal = parts(path)[1]
+    journal.write_bytes(bytes(4) + journal.read_bytes()[4:])
+    assert recover_sensor_file(path).samples == len(joined(given)[0])
+    assert_holds(path, *given)
+
+
+def test_what_cannot_be_used_is_kept(path: Path) -> None:
+    write(path, 20)
+    before = [each.read_bytes() for each in parts(path)]
+    parts(path)[1].write_bytes(before[1][:3])  # no row of it reached the disk
+    found = recover_sensor_file(path)
+    assert found.samples == 0
+    (kept,) = found.kept
+    assert path.with_name(kept).read_bytes() == before[0]
+    assert not list(path.parent.glob(f"*{PART}"))
+
+
+def test_samples_of_which_the_journal_knows_nothing_are_kept_aside(path: Path) -> None:
+    _, given = write(path, 20)
+    columns = joined(given)
+    before = parts(path)[0].read_bytes()
+    journal = parts(path)[1]
+    journal.write_bytes(journal.read_bytes()[: 4 + 30 * COLUMNS.itemsize])
+    found = recover_sensor_file(path)
+    assert found.samples == 30
+    assert_holds(path, tuple(column[:30] for column in columns))
+    (kept,) = found.kept
+    assert before.endswith(path.with_name(kept).read_bytes())
+    assert path.with_name(kept).stat().st_size == (len(columns[0]) - 30) * POINTS * 4
+
+
+def test_a_journal_of_zeros_costs_no_a_scans(path: Path) -> None:
+    write(path, 20)
+    journal = parts(path)[1]
+    before = parts(path)[0].read_bytes()
+    journal.write_bytes(bytes(journal.stat().st_size))
+    found = recover_sensor_file(path)
+    assert found.samples == 0
+    assert found.damaged > 0
+    assert path.with_name(found.kept[0]).read_bytes() == before
+    assert not list(path.parent.glob(f"*{PART}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from old_run import START
 from recorded import OFFSET, datagram, frame, packet
@@ -36,3 +38,9 @@ def only(folder: Path, pattern: str) -> Path:
 
 def everything(recording: Recording) -> list[object]:
     return [*traffic(recording), *recording.results(), *recording.features()]
+
+
+def streams(folder: Recording) -> list[Iterator[Any]]:
+    """Pictures, robot states, samples and action chunks."""
+    samples = (time for each in folder.samples() for time in each.packet.times)
+    return [folder.frames(), folder.states(), samples, folder.results()]

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-_END = b"\n]\n"
+LIST_END = b"\n]\n"
 
 
 def open_new(path: Path) -> int:
@@ -67,7 +67,7 @@ class JsonListFile:
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, open_new(path)
-        write_all(self._file, b"[" + _END)
+        write_all(self._file, b"[" + LIST_END)
         self._size = 1  # without the end
 
     def append(self, entry: dict[str, Any]) -> None:
@@ -76,11 +76,11 @@ class JsonListFile:
         data = separator + json.dumps(entry, allow_nan=False).encode()
         try:
             os.lseek(self._file, self._size, os.SEEK_SET)
-            write_all(self._file, data + _END)
+            write_all(self._file, data + LIST_END)
         except OSError:
             os.lseek(self._file, self._size, os.SEEK_SET)
-            write_all(self._file, _END)  # takes no room that it did not have
-            os.ftruncate(self._file, self._size + len(_END))
+            write_all(self._file, LIST_END)  # takes no room that it did not have
+            os.ftruncate(self._file, self._size + len(LIST_END))
             raise
         self._size += len(data)
 
@@ -91,49 +91,3 @@ class JsonListFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-
-def mend_lines(path: Path) -> int:
-    """Drop a last line that was cut off; how many lines are left."""
-    lines = end = 0
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                lines, end = lines + 1, end + len(line)
-    if end < path.stat().st_size:
-        os.truncate(path, end)
-    return lines
-
-
-def mend_list(path: Path) -> int:
-    """Drop a last object that was cut off, and close the list; how many objects are left.
-
-    ValueError, and the file is left alone, if it is no list with an object a line.
-    """
-    entries, end = 0, 1
-    with path.open("r+b") as file:
-        if file.readline() not in (b"[\n", b"["):
-            raise ValueError(f"{path} is no JSON list with an object a line, and left as it is")
-        for line in file:
-            entry = line.rstrip(b",\n")
-            if entry in (b"]", b""):
-                break
-            if not _is_object(entry):
-                if entries == 0 and line.endswith(b"\n"):  # not cut off: somebody else's list
-                    raise ValueError(f"{path} has no object a line, and is left as it is")
-                break
-            entries += 1
-            end += len(b"\n" + entry) if entries == 1 else len(b",\n" + entry)
-        file.seek(end)
-        if file.read() != _END:
-            file.seek(end)
-            file.truncate()
-            file.write(_END)
-    return entries
-
-
-def _is_object(text: bytes) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False

@@ -42,37 +42,57 @@ class Row:
 
 def rows(path: Path, columns: Sequence[str], leaving: Leaving) -> Iterator[Row]:
     """The rows of a file that must have ``columns``, in any order; it may have more. A row of
-    another length is left out. Raises RecordingError.
+    another length, or that is damaged, is left out. Raises RecordingError.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            try:
-                yield from _rows(path, reader, columns, leaving)
-            except csv.Error as error:
-                raise RecordingError(_cut_off(f"{path}, line {reader.line_num}", error)) from error
-    except UnicodeDecodeError as error:
-        raise RecordingError(f"{path} is no text in UTF-8: {error}") from error
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            yield from _rows(path, file, columns, leaving)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _rows(
-    path: Path, reader: Iterator[list[str]], columns: Sequence[str], leaving: Leaving
+    path: Path, lines: Iterator[str], columns: Sequence[str], leaving: Leaving
 ) -> Iterator[Row]:
-    heading = next(reader, [])
+    try:
+        heading = cells_of(next(lines, ""))
+    except UnicodeError as error:
+        raise RecordingError(f"{path} is no text in UTF-8: {_cut_off('line 1', error)}") from error
+    except ValueError as error:
+        raise RecordingError(_cut_off(f"{path}, line 1", error)) from error
     missing = [column for column in columns if column not in heading]
     if missing:
         raise RecordingError(f"{path} lacks the column(s) {', '.join(missing)}")
-    for number, cells in enumerate(reader, 2):
+    for number, line in enumerate(lines, 2):
+        where = f"{path}, line {number}"
+        try:
+            cells = cells_of(line)
+        except ValueError as error:
+            leaving.out(OddError("a damaged row", _cut_off(where, error)))
+            continue
         if not cells:  # an empty line
             continue
-        where = f"{path}, line {number}"
         if len(cells) != len(heading):
             what = _cut_off(where, f"{len(cells)} cells, not {len(heading)}")
             leaving.out(OddError("a row that is cut off", what))
             continue
         yield Row(where, dict(zip(heading, cells, strict=True)))
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of a row, which has no line breaks in it; none of an empty line. ValueError if it
+    is damaged.
+    """
+    line.encode()  # UnicodeError for what was no UTF-8
+    if "\0" in line:
+        raise ValueError("it is damaged: there are zeros in it")
+    if '"' not in line:
+        text = line.rstrip("\r\n")
+        return text.split(",") if text else []
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _cut_off(where: str, what: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vla_inference_ros.recording.odd import Leaving, OddError, RecordingError
 
@@ -15,7 +15,10 @@ def read_list(path: Path, leaving: Leaving) -> Iterator[dict[str, Any]]:
     out is read as a whole. Raises RecordingError.
     """
     try:
-        found = _line_by_line(path) if _has_an_object_a_line(path) else _at_once(path)
+        if _has_an_object_a_line(path):
+            found = _line_by_line(path, leaving)
+        else:
+            found = _at_once(path, leaving)
         for where, entry in found:
             if isinstance(entry, dict):
                 yield entry
@@ -28,47 +31,58 @@ def read_list(path: Path, leaving: Leaving) -> Iterator[dict[str, Any]]:
 
 
 def _has_an_object_a_line(path: Path) -> bool:
-    with path.open(encoding="utf-8") as file:
+    with _opened(path) as file:
+        return file.readline().strip() == "[" and _is_object(file.readline())
+
+
+def _has_any_object_a_line(path: Path) -> bool:
+    with _opened(path) as file:
+        return any(map(_is_object, file))
+
+
+def _opened(path: Path) -> TextIO:
+    """What is no UTF-8 is found in the line where it stands."""
+    return path.open(encoding="utf-8", errors="surrogateescape")
+
+
+def _line_by_line(path: Path, leaving: Leaving) -> Iterator[tuple[str, object]]:
+    is_open, wants_one, is_damaged = True, False, False
+    with _opened(path) as file:
         if file.readline().strip() != "[":
-            return False
-        try:
-            return isinstance(_object(file.readline()), dict)
-        except (ValueError, RecursionError):
-            return False
-
-
-def _line_by_line(path: Path) -> Iterator[tuple[str, object]]:
-    is_open, wants_one = True, False
-    with path.open(encoding="utf-8") as file:
-        file.readline()
+            leaving.out(_damaged_line(f"{path}, line 1", "it does not begin a list"))
         for number, line in enumerate(file, 2):
             where, text = f"{path}, line {number}", line.strip()
             if not text:
                 continue
             if not is_open:
                 raise RecordingError(_damaged(where, "something follows the list's end"))
-            if text == "]" and not wants_one:
+            if text == "]" and (is_damaged or not wants_one):
                 is_open = False
                 continue
             is_open = not text.endswith("]")  # an object never ends so
             try:
                 entry = _object(text.removesuffix("]"))
             except (ValueError, RecursionError) as error:
-                raise RecordingError(_damaged(where, error)) from error
-            if not wants_one and number > 2:
+                leaving.out(_damaged_line(where, error))
+                is_damaged, wants_one = True, not text.endswith("]")
+                continue
+            if not wants_one and number > 2 and not is_damaged:
                 raise RecordingError(_damaged(where, "there is no comma before it"))
-            wants_one = text.endswith(",")
+            wants_one, is_damaged = text.endswith(","), False
             yield where, entry
     if is_open:
         raise RecordingError(_damaged(str(path), "the list has no end"))
 
 
-def _at_once(path: Path) -> Iterator[tuple[str, object]]:
+def _at_once(path: Path, leaving: Leaving) -> Iterator[tuple[str, object]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise
     except (ValueError, RecursionError) as error:
+        if _has_any_object_a_line(path):  # whose first lines are damaged
+            yield from _line_by_line(path, leaving)
+            return
+        if isinstance(error, UnicodeDecodeError):
+            raise
         raise RecordingError(_damaged(str(path), error)) from error
     if not isinstance(entries, list):
         raise RecordingError(f"{path} holds no list of action chunks")
@@ -77,8 +91,21 @@ def _at_once(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _object(line: str) -> object:
+    """What a line holds. ValueError if it is damaged."""
+    line.encode()  # UnicodeError for what was no UTF-8
     entry: object = json.loads(line.rstrip().removesuffix(","))
     return entry
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(_object(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _damaged_line(where: str, what: object) -> OddError:
+    return OddError("a damaged line", _damaged(where, what))
 
 
 def _damaged(where: str, what: object) -> str:

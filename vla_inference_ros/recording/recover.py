@@ -8,18 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vla_inference_ros.core.printable import printable
-from vla_inference_ros.recording.appending import mend_lines, mend_list
 from vla_inference_ros.recording.bag_files import is_bag
 from vla_inference_ros.recording.in_use import check_ended
+from vla_inference_ros.recording.mending import mend_lines, mend_list
 from vla_inference_ros.recording.recover_bag import recover_bag
+from vla_inference_ros.recording.recover_sensor import recover_sensor_file
 from vla_inference_ros.recording.run_folder import (
+    FRAME_COLUMNS,
     FRAMES,
     RESULTS,
     ROBOT,
+    ROBOT_COLUMNS,
     UNFINISHED_PICTURES,
     UNFINISHED_SENSOR,
 )
-from vla_inference_ros.recording.sensor_file import recover_sensor_file
+
+_TABLES = (
+    ("robot states", ROBOT, (ROBOT_COLUMNS, ROBOT_COLUMNS[:-1])),  # older ones know no clock offset
+    ("pictures", FRAMES, (FRAME_COLUMNS,)),
+)
 
 
 class NoRunFolderError(ValueError):
@@ -30,7 +37,8 @@ def recover(folder: Path) -> list[str]:
     """Bring a run folder to its complete layout; what was found and done, a line each.
 
     A complete one is left as it is. Nothing is thrown away but what was cut off: the entry that
-    was being written. Raises NoRunFolderError, and InUseError while its recorder runs.
+    was being written. A file in which a line is damaged is kept beside the new one. Raises
+    NoRunFolderError, and InUseError while its recorder runs.
     """
     if not folder.is_dir():
         raise NoRunFolderError(f"{folder} is no folder")
@@ -41,16 +49,21 @@ def recover(folder: Path) -> list[str]:
             "async_inference_... folder itself"
         )
     check_ended(folder, _written(folder))
-    lines = [f"{path.name}: {mend_list(path)} action chunks" for path in results]
-    for what, pattern in (("robot states", ROBOT), ("pictures", FRAMES)):
+    lines = []
+    for what, pattern, headings in _TABLES:
         for path in sorted(folder.glob(pattern)):
-            lines.append(f"{path.name}: {max(0, mend_lines(path) - 1)} {what}")
+            mended = mend_lines(path, headings)
+            lines.append(f"{path.name}: {mended.entries} {what}{mended}")
     for path in sorted(_unfinished(folder)):
-        lines.append(f"{path.name}: {recover_sensor_file(path)} samples, finished now")
+        lines.append(f"{path.name}: {recover_sensor_file(path)}")
     for part in sorted(folder.glob(UNFINISHED_PICTURES)):
         part.unlink()
         lines.append(f"{part.parent.name}/{part.name}: cut off, removed")
-    return lines
+    chunks = []
+    for path in results:
+        found = mend_list(path)
+        chunks.append(f"{path.name}: {found.entries} action chunks{found}")
+    return chunks + lines
 
 
 def _written(folder: Path) -> list[Path]:

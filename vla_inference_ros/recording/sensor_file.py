@@ -23,7 +23,7 @@ from vla_inference_ros.recording.appending import open_new, stands, write_all
 PART = ".part"  # behind the name of a file that is not finished
 _JOURNAL = ".rows" + PART  # likewise, of the journal beside it
 _BIG = "alines.npy"  # the name that readers of these files know the A-scans by
-_COLUMNS = np.dtype(
+COLUMNS = np.dtype(
     [
         ("timestamps", "<f8"),
         ("send_timestamps", "<f8"),
@@ -34,10 +34,9 @@ _COLUMNS = np.dtype(
 )
 _LOCAL_HEADER = 30 + len(_BIG) + 20  # APPNOTE 4.3.7 with the extra field of ZIP64
 _NPY_HEADER = 128  # bytes, of them 10 before the description
-_DATA = _LOCAL_HEADER + _NPY_HEADER
+DATA = _LOCAL_HEADER + _NPY_HEADER
 _DATE = (1980, 1, 1, 0, 0, 0)  # ZIP's earliest; the files' own time tells when
 _CRC_POLYNOMIAL = 0xEDB88320  # of ZIP's CRC-32, reflected
-_BLOCK = 1 << 20  # read at once [bytes]
 
 
 class SensorFile:
@@ -56,8 +55,8 @@ class SensorFile:
         self._samples = 0
         self._crc = 0
         with ExitStack() as undo:  # what is left there would be in the next attempt's way
-            self._part, self._rows = (_begin(file, undo) for file in _parts(path))
-            write_all(self._part, bytes(_DATA))
+            self._part, self._rows = (_begin(file, undo) for file in parts(path))
+            write_all(self._part, bytes(DATA))
             write_all(self._rows, struct.pack("<I", points))
             undo.pop_all()
 
@@ -79,7 +78,7 @@ class SensorFile:
                 f"A-scans of shape {ascan.shape}, not {len(times)} of {self._points} points: "
                 "did the sensor's A-scan length change during the run?"
             )
-        columns = np.empty(len(times), _COLUMNS)
+        columns = np.empty(len(times), COLUMNS)
         columns["timestamps"], columns["send_timestamps"] = times, send_times
         columns["forces"], columns["clock_offsets"] = force, clock_offset
         columns["recv_timestamps"] = received
@@ -88,8 +87,8 @@ class SensorFile:
             write_all(self._part, data)
             write_all(self._rows, columns.tobytes())
         except OSError:
-            os.ftruncate(self._part, _DATA + self._samples * self._points * 4)
-            os.ftruncate(self._rows, 4 + self._samples * _COLUMNS.itemsize)
+            os.ftruncate(self._part, DATA + self._samples * self._points * 4)
+            os.ftruncate(self._rows, 4 + self._samples * COLUMNS.itemsize)
             for descriptor in (self._part, self._rows):
                 os.lseek(descriptor, 0, os.SEEK_END)
             raise
@@ -98,34 +97,14 @@ class SensorFile:
 
     def is_there(self) -> bool:
         """Whether what is written still stands where it was made."""
-        part, journal = _parts(self._path)
+        part, journal = parts(self._path)
         return stands(part, self._part) and stands(journal, self._rows)
 
     def close(self) -> None:
         """Finish the file and give it its name."""
         os.close(self._part)
         os.close(self._rows)
-        _finish(self._path, self._points, self._samples, self._crc)
-
-
-def recover_sensor_file(path: Path) -> int:
-    """Finish the file ``path`` that was being written when its process ended; how many samples it
-    has. If it had none, what is left of it is removed.
-    """
-    part, journal = _parts(path)
-    if path.exists() and not part.exists():  # finished, but for this
-        journal.unlink(missing_ok=True)
-        return 0
-    rows = journal.stat().st_size if journal.exists() else 0
-    size = part.stat().st_size if part.exists() else 0
-    points = _points(journal) if rows >= 4 else 0
-    if points == 0 or size < _DATA:
-        part.unlink(missing_ok=True)
-        journal.unlink(missing_ok=True)
-        return 0
-    samples = min((size - _DATA) // (4 * points), (rows - 4) // _COLUMNS.itemsize)
-    _finish(path, points, samples, _crc_of(part, samples * points * 4))
-    return samples
+        finish(self._path, self._points, self._samples, self._crc)
 
 
 def _begin(path: Path, undo: ExitStack) -> int:
@@ -135,35 +114,32 @@ def _begin(path: Path, undo: ExitStack) -> int:
     return descriptor
 
 
-def _parts(path: Path) -> tuple[Path, Path]:
+def parts(path: Path) -> tuple[Path, Path]:
+    """Of a file that is not finished: its samples' A-scans, and the journal of all else."""
     return path.with_name(path.name + PART), path.with_name(path.name + _JOURNAL)
 
 
-def _points(journal: Path) -> int:
-    with journal.open("rb") as file:
-        points: int = struct.unpack("<I", file.read(4))[0]
-    return points
-
-
-def _finish(path: Path, points: int, samples: int, crc: int) -> None:
-    """``crc`` is of the A-scans' bytes alone."""
-    part, journal = _parts(path)
+def finish(path: Path, points: int, samples: int, crc: int) -> None:
+    """Make a file of its parts, of which so many ``samples`` are whole. ``crc`` is of the A-scans'
+    bytes alone.
+    """
+    part, journal = parts(path)
     size = samples * points * 4
     npy = _npy_header(samples, points)
     member = zipfile.ZipInfo(_BIG, _DATE)
     member.header_offset = 0
     member.CRC = _joined_crc(zlib.crc32(npy), crc, size)
     member.file_size = member.compress_size = len(npy) + size
-    columns = np.empty(0, _COLUMNS)
+    columns = np.empty(0, COLUMNS)
     if samples:
-        columns = np.memmap(journal, _COLUMNS, "r", 4, (samples,))
+        columns = np.memmap(journal, COLUMNS, "r", 4, (samples,))
     with part.open("r+b") as file:
-        file.truncate(_DATA + size)
+        file.truncate(DATA + size)
         file.write(member.FileHeader(zip64=True) + npy)
         with zipfile.ZipFile(file, "a", allowZip64=True) as archive:
             archive.filelist.append(member)
             archive.NameToInfo[_BIG] = member
-            for name in _COLUMNS.names or ():
+            for name in COLUMNS.names or ():
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", _DATE), "w") as stream:
                     np.lib.format.write_array(stream, columns[name])  # block by block
     part.rename(path)
@@ -175,16 +151,6 @@ def _npy_header(samples: int, points: int) -> bytes:
     text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({samples}, {points}), }}"
     room = _NPY_HEADER - 10
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", room) + text.ljust(room - 1).encode() + b"\n"
-
-
-def _crc_of(part: Path, size: int) -> int:
-    crc = 0
-    with part.open("rb") as file:
-        file.seek(_DATA)
-        while size and (block := file.read(min(size, _BLOCK))):
-            crc = zlib.crc32(block, crc)
-            size -= len(block)
-    return crc
 
 
 def _joined_crc(first: int, second: int, length: int) -> int:
