@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bags import bag, raw, run_messages
 from harness import Listener, NodeProcess, failed_start, running
-from recorded import OFFSET, STEP, datagram, frame, packet
+from recorded import OFFSET, STEP, TOPIC, datagram, frame, packet
 from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
+from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.msg import RobotState
 from vla_inference_ros.recording.run_folder import RunWriter
@@ -91,6 +94,37 @@ def test_damage_in_the_middle_is_left_out_and_told_in_one_line(
     assert str(lost) in line
     assert player.said(f"{COUNT - 1} /camera/view1/image_raw/compressed")
     assert not player.said("Traceback")
+
+
+@pytest.fixture
+def odd_bag(tmp_path: Path) -> Path:
+    """A bag with an empty picture, and a robot state that is cut."""
+    messages = list(run_messages(COUNT))
+    for topic, length in ((TOPIC, None), ("/robot/state", 30)):
+        place = [number for number, each in enumerate(messages) if each.topic == topic][2]
+        empty = raw(topic, CompressedImage(format="jpeg"), 0).data
+        data = empty if length is None else messages[place].data[:length]
+        messages[place] = replace(messages[place], data=bytes(data))
+    return bag(tmp_path / "odd", messages)
+
+
+def test_odd_messages_are_left_out_and_told_by_topic_and_kind(
+    odd_bag: Path, audience: None
+) -> None:
+    player = NodeProcess("bag_player", {"bag": str(odd_bag), "rate": 4.0})
+    assert player.wait() == 0
+    for topic, kind in ((TOPIC, "bad JPEG"), ("/robot/state", "does not deserialize")):
+        assert player.said(f"left out, since it is odd: 1 of {topic}, {kind}: {odd_bag}")
+        assert player.said(f"{COUNT - 1} {topic}")
+    assert not player.said("Traceback")
+
+
+def test_strict_ends_it_at_what_is_odd(odd_bag: Path, audience: None) -> None:
+    player = NodeProcess("bag_player", {"bag": str(odd_bag), "strict": True})
+    assert player.wait() == 1
+    (line,) = player.said("stopped: ")
+    assert f"the message on {TOPIC}" in line
+    assert "the JPEG is empty" in line
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bags import bag, raw, run_messages
+from html_page import Page
 from rclpy.serialization import deserialize_message
 
 from vla_inference_ros.export.command import main as export
@@ -59,6 +61,23 @@ def few_actions(message: Any) -> None:
     del message.actions[3:]
 
 
+def cut_picture(message: Any) -> None:
+    del message.data[len(message.data) // 2 :]
+
+
+def few_names(message: Any) -> None:
+    message.action_names = ["joint_1"]
+
+
+def short_mask(message: Any) -> None:
+    message.sensor_samples, message.sensor_missing = 2, 1
+    message.sensor_mask = array("B", [1, 1])
+
+
+def few_forces(message: Any) -> None:
+    message.force.pop()
+
+
 ODD: dict[str, tuple[str, Any, str]] = {
     "a NaN joint": ("/robot/state", nan_state, "1 of /robot/state, not finite: "),
     "an infinite force": ("/robot/state", far_state, "1 of /robot/state, not finite: "),
@@ -68,11 +87,15 @@ ODD: dict[str, tuple[str, Any, str]] = {
         "1 of /sensor/samples, not finite",
     ),
     "a batch with a NaN force": ("/sensor/samples", nan_sample, "1 of /sensor/samples, not finite"),
-    "an info with a NaN offset": ("/camera/frame_info", nan_offset, "1 of pictures, not finite: "),
-    "an empty picture": (IMAGE, empty_picture, "1 of pictures, bad JPEG: "),
+    "an info with a NaN offset": ("/camera/frame_info", nan_offset, f"1 of {IMAGE}, not finite: "),
+    "an empty picture": (IMAGE, empty_picture, f"1 of {IMAGE}, bad JPEG: "),
     "a joint beyond float32": ("/robot/state", huge_joint, "1 of /robot/state, not finite: "),
     "millions of empty rows": ("/vla/actions", empty_rows, "1 of /vla/actions, does not fit: "),
     "too few actions": ("/vla/actions", few_actions, "1 of /vla/actions, does not fit: "),
+    "a cut picture": (IMAGE, cut_picture, f"1 of {IMAGE}, bad JPEG: "),
+    "too few names": ("/vla/actions", few_names, "1 of /vla/actions, does not fit: "),
+    "a short mask": ("/vla/actions", short_mask, "1 of /vla/actions, does not fit: "),
+    "too few forces": ("/sensor/samples", few_forces, "1 of /sensor/samples, does not fit: "),
 }
 
 
@@ -131,6 +154,23 @@ def test_odd_names_of_one_chunk_cost_it_alone(
     folder = doctored(tmp_path / "odd", ("/vla/actions", odd_names))
     assert export([str(folder), "--to", "csv", "--output", str(tmp_path / "csv")]) == 0
     assert "1 of exported action chunks, action names that do not fit: " in capsys.readouterr().out
+
+
+def one_step_less(message: Any) -> None:
+    message.horizon -= 1
+    del message.actions[-message.action_dim :], message.delta[-message.action_dim :]
+
+
+def test_a_chunk_of_another_shape_is_told_of_by_the_report_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = doctored(tmp_path / "odd", ("/vla/actions", one_step_less))
+    page = tmp_path / "page.html"
+    assert report([str(folder), "--output", str(page), "--strict"]) == 1
+    assert not page.exists()
+    assert report([str(folder), "--output", str(page)]) == 0
+    assert "1 of reported action chunks, another form: " in capsys.readouterr().err
+    assert Page(page.read_bytes()).values["chunks"] == str(COUNT - 1)
 
 
 def test_what_the_run_recorder_saves_its_reader_reads(tmp_path: Path) -> None:

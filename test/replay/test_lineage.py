@@ -23,6 +23,8 @@ def result() -> dict[str, Any]:
         actions=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
         delta=[0.0] * 6,
         sensor_mask=MASK,
+        sensor_samples=sum(MASK),
+        sensor_missing=len(MASK) - sum(MASK),
         sensor_fill="hold_last",
     )
     return result_of(chunk)

@@ -21,6 +21,7 @@ from planted import (
     Planted,
 )
 
+from vla_inference_ros.recording.odd import OddError
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.report.chunks import Chunks, ChunksReader
 from vla_inference_ros.report.holds import Hold
@@ -161,7 +162,15 @@ def test_chunks_of_an_older_run_have_no_verdict() -> None:
 
 
 def test_chunks_of_another_shape_are_left_out() -> None:
-    found = read(RESULT, {**RESULT, "actions": [[0.0] * 6] * 8}, RESULT)
+    reader = ChunksReader()
+    reader.add(RESULT)
+    with pytest.raises(
+        OddError, match=r"of shape \(8, 6\); wanted is .* shape \(8, 7\) of the others"
+    ):
+        reader.add({**RESULT, "actions": [[0.0] * 6] * 8})
+    reader.add(RESULT)
+    found = reader.chunks()
+    assert found is not None
     assert (len(found.rows), found.odd) == (2, 1)
 
 

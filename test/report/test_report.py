@@ -34,6 +34,7 @@ from planted import (
     Planted,
 )
 
+from vla_inference_ros.recording.odd import OddError
 from vla_inference_ros.report.chunks import ChunksReader
 from vla_inference_ros.report.content import ITEM, SAMPLE, STATE, UPDATE, Content, read
 from vla_inference_ros.report.report import page_of, report
@@ -246,7 +247,8 @@ def test_numbers_that_are_none(folder: Path) -> None:
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), -1.0, 1e300])
 def test_chunks_without_a_time_are_left_out(time: float) -> None:
     reader = ChunksReader()
-    reader.add({"timestamp": time, "actions": [[0.0]]})
+    with pytest.raises(OddError, match="wanted is a Unix time"):
+        reader.add({"timestamp": time, "actions": [[0.0]]})
     reader.add({"timestamp": START, "actions": [[0.0]]})
     chunks = reader.chunks()
     assert chunks is not None

@@ -75,6 +75,7 @@ class BagPlayerConfig:
         minimum=1.0,
         maximum=86_400.0,
     )
+    strict: bool = parameter(False, "end at what is else left out as odd")
     plays: bool = parameter(True, "false only waits, and ends when another player may begin")
 
 
@@ -111,7 +112,7 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
             raise StartError("parameter 'bag' is empty: name a bag or a run folder")
         first: list[Input] = []
         try:
-            self._recording = open_recording(Path(given).expanduser())
+            self._recording = open_recording(Path(given).expanduser(), self.config.strict)
             found = inputs(self._recording)
             for item in found:
                 first.append(item)

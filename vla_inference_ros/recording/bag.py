@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from rclpy.serialization import deserialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 
 from vla_inference_ros.convert import seconds
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
@@ -95,23 +95,25 @@ class Bag:
 
     def frames(self) -> Iterator[Received[CameraFrame]]:
         """All pictures, by the time of receipt."""
-        pairing, leaving = Pairing(), self.odd.reading("pictures")
+        pairing = Pairing()
+        leavings = {topic: self.odd.reading(topic) for topic in IMAGES.values()}
         patience = _PATIENCE if FRAME_INFO in self._files.topics else -1
         for raw, message in self._messages(FRAME_INFO, *IMAGES.values()):
             if raw.topic == FRAME_INFO:
                 pairing.add_info(message, raw.stamp_ns)
             else:
                 pairing.add_picture(Picture(_VIEWS[raw.topic], message, raw.stamp_ns))
-            yield from self._frames(pairing.take(raw.stamp_ns - patience), leaving)
-        yield from self._frames(pairing.take(2**63), leaving)
+            yield from self._frames(pairing.take(raw.stamp_ns - patience), leavings)
+        yield from self._frames(pairing.take(2**63), leavings)
 
     def _frames(
-        self, pictures: Iterator[Picture], leaving: Leaving
+        self, pictures: Iterator[Picture], leavings: Mapping[str, Leaving]
     ) -> Iterator[Received[CameraFrame]]:
         for each in pictures:
-            where = self._where(IMAGES[each.view], each.published)
+            topic = IMAGES[each.view]
+            where = self._where(topic, each.published)
             given = (each.image, each.info, each.view, each.published / 1e9)
-            if (frame := leaving.made(where, camera_frame, *given)) is not None:
+            if (frame := leavings[topic].made(where, camera_frame, *given)) is not None:
                 yield frame
 
     def states(self) -> Iterator[Received[RobotPacket]]:
@@ -138,17 +140,22 @@ class Bag:
             if made is not None:
                 yield made
 
-    def current(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """The messages of topics in the form that their types have now, oldest first."""
-        for raw, leaving in self._checked(topics):
-            older = self._older.get(raw.topic)
+    def current(
+        self, topics: Collection[str], check: Callable[[str, Any], None]
+    ) -> Iterator[RawMessage]:
+        """The messages of topics in the form that their types have now, oldest first. Left out is
+        what does not deserialize, and what ``check``, given the topic and the message, refuses with
+        a ValueError.
+        """
+        leavings = {topic: self.odd.reading(topic) for topic in topics}
+        for raw, message in self._messages(*topics):
             where = self._where(raw.topic, raw.stamp_ns)
-            data = leaving.made(where, older.bring_up, raw.data) if older else raw.data
-            if data is not None:
-                yield raw if older is None else replace(raw, data=data)
+            if leavings[raw.topic].made(where, _checked, check, raw.topic, message):
+                is_older = raw.topic in self._older
+                yield replace(raw, data=serialize_message(message)) if is_older else raw
 
     def _messages(self, *topics: str) -> Iterator[tuple[RawMessage, Any]]:
-        for raw, leaving in self._checked(topics):
+        for raw, leaving in self._readable(topics):
             older = self._older.get(raw.topic)
             try:
                 message = older.read(raw.data) if older else _deserialized(raw)
@@ -158,7 +165,7 @@ class Bag:
                 continue
             yield raw, message
 
-    def _checked(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Leaving]]:
+    def _readable(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Leaving]]:
         """The messages of topics that can be read, and where to tell what is odd of each."""
         for topic in topics:
             self.check(topic)
@@ -198,6 +205,11 @@ class Bag:
 
     def _where(self, topic: str, stamp_ns: int) -> str:
         return f"{self.path}: the message on {topic} at {stamp_ns / 1e9:.6f}"
+
+
+def _checked(check: Callable[[str, Any], None], topic: str, message: Any) -> bool:
+    check(topic, message)
+    return True
 
 
 def _deserialized(raw: RawMessage) -> Any:

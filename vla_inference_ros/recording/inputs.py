@@ -20,6 +20,7 @@ from vla_inference_ros.convert import (
 )
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.bag import Bag
+from vla_inference_ros.recording.playable import check_playable
 from vla_inference_ros.recording.recording import Recording, traffic
 from vla_inference_ros.recording.topics import (
     FRAME_INFO,
@@ -46,8 +47,8 @@ class Input:
 
 
 def inputs(recording: Recording) -> Iterator[Input]:
-    """The inputs in a recording, from the oldest to the newest, one at a time. RecordingError if it
-    cannot be read.
+    """The inputs in a recording, from the oldest to the newest, one at a time. What makes no sense
+    is left out, and told of by ``recording.odd``. RecordingError if it cannot be read.
     """
     if isinstance(recording, Bag):
         yield from _of_bag(recording)
@@ -61,7 +62,7 @@ def inputs(recording: Recording) -> Iterator[Input]:
 
 
 def _of_bag(bag: Bag) -> Iterator[Input]:
-    for raw in bag.current(INPUTS):
+    for raw in bag.current(INPUTS, check_playable):
         yield Input(raw.topic, raw.stamp_ns, raw.data)
 
 

@@ -34,7 +34,7 @@ def camera_frame(
         camera = image.header.frame_id or view
         return Received(CameraFrame(camera, stamp, jpeg, width, height), 0.0, received, view)
     offset, sent = info.clock_offset, seconds(info.send_stamp)
-    _check_finite("frame info", offset)
+    check_finite("frame info", offset)
     packet = CameraFrame(
         info.camera, stamp - offset, jpeg, width, height, sent - offset if sent else None
     )
@@ -51,7 +51,7 @@ def robot_packet(state: RobotState, received: float) -> Received[RobotPacket]:
         joints=_numbers(np.degrees(state.joint_position)),
         pose=_pose(state),
     )
-    _check_finite("robot state", offset, packet.force, *packet.joints, *packet.pose)
+    check_finite("robot state", offset, packet.force, *packet.joints, *packet.pose)
     return Received(packet, offset, received)
 
 
@@ -62,7 +62,7 @@ def sensor_datagram(batch: SensorBatch, received: float) -> Received[SensorDatag
     if len(delays) not in (0, len(times)):
         raise ValueError(f"sensor batch has {len(times)} stamps, but {len(delays)} send delays")
     for values in (batch.clock_offset, delays, force, ascan):
-        _check_finite("sensor batch", *np.ravel(values)[~np.isfinite(np.ravel(values))][:1])
+        check_finite("sensor batch", *np.ravel(values)[~np.isfinite(np.ravel(values))][:1])
     times = times - batch.clock_offset
     sent = times + delays if len(delays) else times
     return Received(SensorDatagram(times, sent, force, ascan), batch.clock_offset, received)
@@ -73,6 +73,7 @@ def result_of(chunk: ActionChunk) -> dict[str, Any]:
     else tells of its worth and its lineage. Times [Unix s], angles in deg, lengths in mm.
     """
     shape = (chunk.horizon, chunk.action_dim)
+    _check_lengths(chunk)
     state = chunk.robot_state
     return {
         "timestamp": seconds(chunk.header.stamp),
@@ -112,8 +113,20 @@ def result_of(chunk: ActionChunk) -> dict[str, Any]:
     }
 
 
-def _check_finite(what: str, *values: float) -> None:
-    """As the wire has none, so that a run folder's readers know none either."""
+def _check_lengths(chunk: ActionChunk) -> None:
+    """Of the lists that may be empty, as in chunks of older versions."""
+    names, rows = len(chunk.action_names), len(chunk.sensor_mask)
+    if names not in (0, chunk.action_dim):
+        raise ValueError(f"a chunk of {chunk.action_dim} actions a step has {names} action names")
+    if rows not in (0, chunk.sensor_samples + chunk.sensor_missing):
+        raise ValueError(
+            f"a chunk with {chunk.sensor_samples} samples and {chunk.sensor_missing} missing has a "
+            f"sensor mask of {rows} rows"
+        )
+
+
+def check_finite(what: str, *values: float) -> None:
+    """WireError for a value that is not finite: the wire has none, and so has no run folder."""
     bad = [value for value in values if not math.isfinite(value)]
     if bad:
         raise WireError("not finite", f"{what} has {bad[0]} among its numbers")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from rclpy.serialization import serialize_message
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from vla_inference_ros.recording.definitions import definition_of, message_class
@@ -46,10 +45,6 @@ class OlderMessages:
         except Exception as error:  # whatever it stumbles on
             raise ValueError(f"does not deserialize: {error}") from error
         return _filled(self._class(), found)
-
-    def bring_up(self, data: bytes) -> bytes:
-        """Likewise, as bytes again."""
-        return bytes(serialize_message(self.read(data)))
 
 
 def hash_of(message_type: str, text: str) -> str:

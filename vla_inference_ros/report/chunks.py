@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +58,7 @@ class Chunks:
     so is every number that is not finite.
     ``view_ages`` (n,) [s] is how old each view's picture was. ``said`` counts for each of ``SAID``
     the texts that chunks have there. ``odd`` chunks are left out: they have no usable time, or
-    actions of another shape than the first.
+    actions of another shape than the others.
     """
 
     rows: NDArray[Any]
@@ -142,12 +144,23 @@ def _cause(ids_apart: float) -> str:
     return "the action expert was restarted" if ids_apart < 1 else "not known"
 
 
+def usual_shape(results: Iterable[Result]) -> tuple[int, ...]:
+    """The shape that the actions of most of these have; () if none has any."""
+    shapes: Counter[tuple[int, ...]] = Counter()
+    for result in results:
+        with suppress(TypeError, ValueError):  # of a result that is odd; adding it tells
+            shapes[float32_numbers(result.get("actions")).shape] += 1
+    usable = [shape for shape, _ in shapes.most_common() if len(shape) == 2 and all(shape)]
+    return usable[0] if usable else ()
+
+
 class ChunksReader:
     """Takes chunks one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        """``shape`` (steps, actions) is what chunks must have; () stands for the first one's."""
         self._rows: Rows | None = None
-        self._shape: tuple[int, ...] = ()
+        self._shape = shape
         self._names: tuple[str, ...] = ()
         self._view_ages: dict[str, array[float]] = {}
         self._reasons: dict[str, Reason] = {}
@@ -155,7 +168,9 @@ class ChunksReader:
         self._odd = 0
 
     def add(self, result: Result) -> None:
-        """The next chunk; OddError if it lacks what every reader of run folders needs."""
+        """The next chunk; OddError if it lacks what every reader of run folders needs, or is not
+        like the others.
+        """
         try:
             stamp = float(result["timestamp"])
             actions = float32_numbers(result["actions"])
@@ -164,12 +179,17 @@ class ChunksReader:
                 "no actions",
                 f"an action chunk has no usable timestamp and actions ({error!r}): was it edited?",
             ) from error
-        if self._rows is None:
-            self._start(actions, result)
-        assert self._rows is not None
+        if not self._shape:
+            self._shape = _checked_shape(actions)
         if actions.shape != self._shape or not EARLIEST_TIME <= stamp <= LATEST_TIME:
             self._odd += 1
-            return
+            raise OddError(
+                "another form",
+                f"an action chunk for {stamp} has actions of shape {actions.shape}; wanted is a "
+                f"Unix time, and the shape {self._shape} of the others",
+            )
+        if self._rows is None:
+            self._rows = self._begun(result)
         index = len(self._rows)
         numbers = {name: _number(result.get(name)) for name in _NUMBERS}
         for name in AGES:
@@ -196,21 +216,15 @@ class ChunksReader:
             views[view][: len(ages)] = ages
         return Chunks(self._rows.array(), self._names, views, self._reasons, self._said, self._odd)
 
-    def _start(self, actions: NDArray[np.float32], result: Result) -> None:
-        if actions.ndim != 2 or not actions.size:
-            raise OddError(
-                "no actions",
-                f"an action chunk has actions of shape {actions.shape}, not horizon x dimensions: "
-                "was it edited?",
-            )
-        self._shape = actions.shape
-        fields: list[tuple[Any, ...]] = [("stamp", "<f8"), ("actions", "<f4", actions.shape)]
+    def _begun(self, result: Result) -> Rows:
+        """No rows yet, but the names that the first chunk has for its actions."""
+        fields: list[tuple[Any, ...]] = [("stamp", "<f8"), ("actions", "<f4", self._shape)]
         fields += [(name, "<f8") for name in _NUMBERS]
-        self._rows = Rows(np.dtype([*fields, ("verdict", "i1")]))
         names = tuple(map(str, result.get("action_names") or ()))
-        count = actions.shape[1]
+        count = self._shape[1]
         unnamed = tuple(f"action {number}" for number in range(1, count + 1))
         self._names = names if len(names) == count else unnamed
+        return Rows(np.dtype([*fields, ("verdict", "i1")]))
 
     def _add_views(self, index: int, stamp: float, stamps: dict[str, Any]) -> None:
         for view, taken in stamps.items():
@@ -225,6 +239,16 @@ class ChunksReader:
         chunks = self._reasons.setdefault(kind, Reason(reason)).chunks
         if not chunks or chunks[-1] != index:
             chunks.append(index)
+
+
+def _checked_shape(actions: NDArray[np.float32]) -> tuple[int, ...]:
+    if actions.ndim != 2 or not actions.size:
+        raise OddError(
+            "no actions",
+            f"an action chunk has actions of shape {actions.shape}, not horizon x dimensions: "
+            "was it edited?",
+        )
+    return actions.shape
 
 
 def _number(value: object) -> float:

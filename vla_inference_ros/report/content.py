@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,12 +21,14 @@ from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording.bag import Bag
 from vla_inference_ros.recording.recording import Features, Recording
 from vla_inference_ros.recording.traffic import Received
-from vla_inference_ros.report.chunks import Chunks, ChunksReader
+from vla_inference_ros.report.chunks import Chunks, ChunksReader, usual_shape
 from vla_inference_ros.report.holds import Hold, holds
 from vla_inference_ros.report.rows import Rows
 from vla_inference_ros.report.thumbnails import Thumbnails
 
 Thing = TypeVar("Thing")
+
+_LOOKED_AT = 100  # chunks at the beginning, that tell what most are like
 
 # By the sender's own clock, and by this host's; what tells two contents apart. [Unix s]
 _ITEM: list[tuple[Any, ...]] = [
@@ -81,8 +84,11 @@ def read(recording: Recording) -> Content:
     content.states = _states(_shown(recording.states(), "robot states"))
     content.samples = _samples(_shown(recording.samples(), "sensor datagrams"))
     _read_updates(content, _shown(recording.features(), "VLM updates"))
-    reader, leaving = ChunksReader(), recording.odd.reading("reported action chunks")
-    for result in _shown(recording.results(), "action chunks"):
+    leaving = recording.odd.reading("reported action chunks")
+    results = _shown(recording.results(), "action chunks")
+    beginning = list(islice(results, _LOOKED_AT))
+    reader = ChunksReader(usual_shape(beginning))
+    for result in chain(beginning, results):
         leaving.made(f"{recording.path}", reader.add, result)
     content.chunks = reader.chunks()
     content.holds = holds(recording)

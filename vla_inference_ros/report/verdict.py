@@ -53,7 +53,7 @@ def verdict(content: Content, analysis: Analysis, axis: TimeAxis) -> Element:
     ]
     if chunks.odd:
         left_out = counted(chunks.odd, "chunk")
-        why = "without a usable time, or with actions of another shape than the first"
+        why = "without a usable time, or with actions of another shape than the others"
         pieces.append(note(f"Left out: {left_out} {why}."))
     return section(title, *pieces, *_reasons(chunks), *_gaps(analysis, axis))
 
