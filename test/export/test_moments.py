@@ -92,7 +92,7 @@ def test_a_picture_of_another_size_is_counted() -> None:
 
     found, kept = moments(Changed())
     (left_out,) = kept.left_out.items()
-    assert left_out == ("a picture of View2 is not of the first one's size", 9)
+    assert left_out == ("a picture of View2 is not of the others' size", 9)
     assert len(found) == 25 - 9
 
 

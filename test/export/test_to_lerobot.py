@@ -244,7 +244,7 @@ def test_groups_are_small_enough_to_be_read_at_once(dataset: Path) -> None:
     assert max(counts) <= lerobot_files._GROUP
 
 
-def test_a_picture_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
+def test_chunks_before_a_view_has_a_whole_picture_are_counted(tmp_path: Path) -> None:
     class Broken(FakeRecording):
         def frames(self) -> Any:
             for each in super().frames():
@@ -254,7 +254,7 @@ def test_a_picture_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
                 yield Received(packet, each.clock_offset, each.received, each.view)
 
     lines = to_lerobot(Broken(), tmp_path / "out", None, None)
-    assert lines[-1] == "1 picture(s) cannot be decoded: not in the statistics"
+    assert lines[-1] == "left out: 4 before the first whole picture of View1"
 
 
 def lerobot_python() -> str | None:

@@ -18,7 +18,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
-_TABLES_MARKER, _END_MARKER, _SCAN_MARKER = 0xC4, 0xD9, 0xDA
+_TABLES_MARKER, _END_MARKER, _SCAN_MARKER, _METADATA_MARKER = 0xC4, 0xD9, 0xDA, 0xE1
 # In coded data FF is followed by 00, and restart markers belong to the data.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _COEFFICIENTS = 64  # of a block
@@ -31,12 +31,14 @@ class JpegError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JpegForm:
-    """What the markers say: ``width`` and ``height`` [pixels], how many scans, whether there are
-    Huffman tables (some cameras leave the standard ones out), and bytes behind the end marker.
+    """What the markers say: ``width`` and ``height`` [pixels], how many ``components`` (channels; 1
+    of grey pictures) and scans, whether there are Huffman tables (some cameras leave the standard
+    ones out), and how many bytes stand behind the end marker, whatever they are.
     """
 
     width: int
     height: int
+    components: int
     scans: int
     has_tables: bool
     trailing: int
@@ -65,7 +67,8 @@ def jpeg_form(data: bytes) -> JpegForm:
     for marker, begin, end in _segments(data):
         if marker == _END_MARKER and frame is not None:
             frame.check_complete(scans)
-            return JpegForm(frame.width, frame.height, scans, has_tables, len(data) - end)
+            size = (frame.width, frame.height, frame.components)
+            return JpegForm(*size, scans, has_tables, len(data) - end)
         if marker in (_END_MARKER, _SCAN_MARKER) and frame is None:
             break
         if marker == _TABLES_MARKER:
@@ -79,6 +82,18 @@ def jpeg_form(data: bytes) -> JpegForm:
     if frame is None:
         raise JpegError("JPEG header has no frame size")
     raise _cut(data)
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The JPEG without the segments that Exif and XMP stand in (APP1); the same pixels. They hold
+    the tag of orientation, which some readers follow.
+    """
+    kept, position = [], 0
+    for marker, begin, end in _segments(data):
+        if marker == _METADATA_MARKER:
+            kept.append(data[position : begin - 4])  # without the marker and the length
+            position = end
+    return b"".join([*kept, data[position:]]) if kept else data
 
 
 def _cut(data: bytes) -> JpegError:
@@ -130,6 +145,7 @@ class _Frame:
 
     width: int
     height: int
+    components: int
     progressive: bool
     open: dict[int, int] = field(default_factory=dict)
 
@@ -165,9 +181,9 @@ def _frame(marker: int, header: bytes) -> _Frame | None:
     height, width = int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
     if width == 0 or height == 0:
         raise JpegError(f"JPEG says it is {width}x{height}")
-    components = header[6::3]
     # Of each component at least the mean of its blocks must come.
-    return _Frame(width, height, marker in _PROGRESSIVE_MARKERS, dict.fromkeys(components, 1))
+    coming = dict.fromkeys(header[6::3], 1)
+    return _Frame(width, height, header[5], marker in _PROGRESSIVE_MARKERS, coming)
 
 
 def _check_work(scans: int, frame: _Frame) -> None:

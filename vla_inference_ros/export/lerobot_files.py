@@ -38,7 +38,6 @@ class DatasetFiles:
         self._episode = _Gathered(features)
         self._begin = 0  # the episode's first frame
         self._episode_tasks: dict[str, None] = {}
-        self.undecodable = 0
 
     @property
     def frames(self) -> int:
@@ -51,7 +50,9 @@ class DatasetFiles:
         return self._episodes
 
     def add(self, row: dict[str, Any], task: str) -> None:
-        """A frame: its features but for those that tell where it stands in the dataset."""
+        """A frame: its features but for those that tell where it stands in the dataset. ValueError
+        for a picture that is damaged.
+        """
         number = self._frames - self._begin
         self._episode_tasks[task] = None
         row |= {
@@ -123,9 +124,6 @@ class DatasetFiles:
                     gathered.numbers[name].add(np.asarray(row[name]))
             elif with_pictures:
                 levels = levels_of(row[name]["bytes"])
-                if levels is None:
-                    self.undecodable += 1
-                    continue
                 for gathered in (self._episode, self._all):
                     gathered.pictures[name].add(levels)
 

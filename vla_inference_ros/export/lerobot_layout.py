@@ -2,7 +2,7 @@
 
 Written with pyarrow alone: the lerobot library asks for an older torch and an older transformers
 than the nodes do, so that both cannot be in one environment. Pictures are of the kind ``image``:
-they stand in the rows, byte for byte as received.
+they stand in the rows, coded as received where a reader would see the declared RGB.
 """
 
 from __future__ import annotations

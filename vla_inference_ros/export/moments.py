@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket
@@ -12,6 +12,8 @@ from vla_inference_ros.export.chunks import Chunk
 from vla_inference_ros.export.walk import Item
 from vla_inference_ros.recording.recording import Features
 from vla_inference_ros.recording.traffic import Received
+
+_KEPT = 4  # pictures of a view: one takes the place of a damaged one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,14 +32,27 @@ class Moment:
 class Moments:
     """All moments of a walk that are complete; ``left_out`` counts the others, by the reason."""
 
-    def __init__(self, items: Iterable[Item], views: Sequence[str], instruction: str) -> None:
-        """``instruction`` is for chunks that do not say theirs, as in older run folders."""
+    def __init__(
+        self,
+        items: Iterable[Item],
+        views: Sequence[str],
+        instruction: str,
+        sizes: Mapping[str, tuple[int, int]] | None = None,
+        is_whole: Callable[[Received[CameraFrame]], bool] = lambda _: True,
+    ) -> None:
+        """``instruction`` is for chunks that do not say theirs, as in older run folders. ``sizes``
+        are the (width, height) that each view's pictures must have; by default the first one's. A
+        picture that ``is_whole`` denies counts as not received; it is asked of those alone that a
+        moment would have.
+        """
         self.left_out: Counter[str] = Counter()
         self.without_instruction = 0
         self._items, self._views = items, views
         self._instruction = instruction
-        self._pictures: dict[str, Received[CameraFrame]] = {}
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._pictures: dict[str, deque[Received[CameraFrame]]] = {}
+        self._whole: dict[str, Received[CameraFrame]] = {}  # that the last moment had
+        self._is_whole = is_whole
+        self._sizes = dict(sizes or {})
         self._state: Received[RobotPacket] | None = None
         self._force: float | None = None
         self._latest = -math.inf
@@ -51,7 +66,7 @@ class Moments:
             elif isinstance(item, Features):
                 continue
             elif isinstance(item.packet, CameraFrame):
-                self._pictures[item.view] = item
+                self._pictures.setdefault(item.view, deque(maxlen=_KEPT)).append(item)
             elif isinstance(item.packet, RobotPacket):
                 self._state = item
             else:
@@ -72,14 +87,29 @@ class Moments:
         if self._force is None:
             self.left_out["before the first sensor sample"] += 1
             return None
-        pictures = {view: self._pictures[view] for view in self._views}
-        for view, picture in pictures.items():
+        pictures: dict[str, Received[CameraFrame]] = {}
+        for view in self._views:
+            picture = self._newest_whole(view)
+            if picture is None:
+                self.left_out[f"before the first whole picture of {view}"] += 1
+                return None
             size = (picture.packet.width, picture.packet.height)
             if self._sizes.setdefault(view, size) != size:
-                self.left_out[f"a picture of {view} is not of the first one's size"] += 1
+                self.left_out[f"a picture of {view} is not of the others' size"] += 1
                 return None
+            pictures[view] = picture
         instruction = chunk.result.get("instruction")
         if not isinstance(instruction, str):
             self.without_instruction += 1
             instruction = self._instruction
         return Moment(chunk, pictures, self._state, self._force, instruction)
+
+    def _newest_whole(self, view: str) -> Received[CameraFrame] | None:
+        kept = self._pictures[view]
+        while kept:
+            picture = kept[-1]
+            if picture is self._whole.get(view) or self._is_whole(picture):
+                self._whole[view] = picture
+                return picture
+            kept.pop()
+        return None

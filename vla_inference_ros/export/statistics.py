@@ -98,16 +98,13 @@ class PictureStatistics:
         return lists | {"count": [self._pictures]}
 
 
-def levels_of(jpeg: bytes) -> NDArray[np.int64] | None:
+def levels_of(picture: bytes) -> NDArray[np.int64]:
     """How often each level occurs in each channel of a picture, (3, 256) in the order red, green,
-    blue, of every n-th pixel of a large one. None if it is damaged.
+    blue, of every n-th pixel of a large one. ValueError if it is damaged.
     """
-    try:
-        picture = decode(jpeg).pixels
-    except ValueError:
-        return None
-    step = max(1, max(picture.shape[:2]) // _SIDE)
-    pixels = picture[::step, ::step].reshape(-1, 3)
+    decoded = decode(picture).pixels
+    step = max(1, max(decoded.shape[:2]) // _SIDE)
+    pixels = decoded[::step, ::step].reshape(-1, 3)
     counts = [np.bincount(pixels[:, channel], minlength=_LEVELS) for channel in range(3)]
     return np.stack(counts).astype(np.int64)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vla_inference_ros.core.wire import CameraFrame
 from vla_inference_ros.export import lerobot_layout as layout
 from vla_inference_ros.export.chunks import chunks
+from vla_inference_ros.export.dataset_picture import check_picture, dataset_picture
 from vla_inference_ros.export.lerobot_files import DatasetFiles
 from vla_inference_ros.export.moments import Moment, Moments
 from vla_inference_ros.export.new_folder import new_folder
@@ -18,8 +20,9 @@ from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import walk
 from vla_inference_ros.launch_arguments import ARGUMENTS
 from vla_inference_ros.model.interface import VIEWS
-from vla_inference_ros.recording.odd import OddError, RecordingError
+from vla_inference_ros.recording.odd import Leaving, OddError, RecordingError
 from vla_inference_ros.recording.recording import Recording
+from vla_inference_ros.recording.traffic import Received
 
 _LONGEST_PERIOD = 1.5  # of the rate, between two frames of an episode
 _LOOKED_AT = 600  # chunks that tell what there will be
@@ -36,8 +39,15 @@ def to_lerobot(
     views, fps = _views_and_rate(recording)
     instruction = _default("instruction")
     with new_folder(folder) as new:
-        moments = Moments(shown(walk(recording), end), views, instruction)
-        files, breaks = _fill(new, moments, fps, task)
+        leaving = recording.odd.reading("exported pictures")
+        moments = Moments(
+            shown(walk(recording), end),
+            views,
+            instruction,
+            _usual_sizes(recording),
+            lambda picture: _is_whole(picture, leaving),
+        )
+        files, breaks, converted = _fill(new, moments, fps, task)
         if files is None:
             raise RecordingError(
                 f"{recording.path} gives no frame: {'; '.join(_counted(moments.left_out))}"
@@ -50,16 +60,35 @@ def to_lerobot(
         )
     lines += [f"a new episode after {line}" for line in _counted(breaks)]
     lines += [f"left out: {line}" for line in _counted(moments.left_out)]
-    if files.undecodable:
-        lines.append(f"{files.undecodable} picture(s) cannot be decoded: not in the statistics")
+    lines += [f"as RGB, in PNG: {line}" for line in _counted(converted)]
     return lines
+
+
+def _usual_sizes(recording: Recording) -> dict[str, tuple[int, int]]:
+    """(width, height) that most pictures of each view have; told by the first ones."""
+    seen: dict[str, Counter[tuple[int, int]]] = {}
+    for frame in islice(recording.frames(), _LOOKED_AT):
+        seen.setdefault(frame.view, Counter())[frame.packet.width, frame.packet.height] += 1
+    return {view: sizes.most_common(1)[0][0] for view, sizes in seen.items()}
+
+
+def _is_whole(picture: Received[CameraFrame], leaving: Leaving) -> bool:
+    where = f"the picture of {picture.view} received at {picture.received:.6f}"
+    return leaving.made(where, _checked, picture.packet.jpeg) is not None
+
+
+def _checked(jpeg: bytes) -> bool:
+    check_picture(jpeg)
+    return True
 
 
 def _fill(
     folder: Path, moments: Moments, fps: float, task: str | None
-) -> tuple[DatasetFiles | None, Counter[str]]:
+) -> tuple[DatasetFiles | None, Counter[str], Counter[str]]:
+    """The files; what episodes ended for; how many pictures of a view were converted."""
     files: DatasetFiles | None = None
     breaks: Counter[str] = Counter()
+    converted: Counter[str] = Counter()
     last = 0.0
     try:
         for moment in moments:
@@ -75,27 +104,27 @@ def _fill(
                 files.end_episode()
                 breaks["gap(s) of more than 1.5 periods between action chunks"] += 1
             last = moment.chunk.time
-            files.add(_row(moment), task or moment.instruction)
+            files.add(_row(moment, converted), task or moment.instruction)
         if files is not None:
             files.finish()
     except BaseException:
         if files is not None:
             files.abandon()
         raise
-    return files, breaks
+    return files, breaks, converted
 
 
-def _row(moment: Moment) -> dict[str, Any]:
+def _row(moment: Moment, converted: Counter[str]) -> dict[str, Any]:
     """The features of a frame that are its own, in SI units."""
     chunk, robot = moment.chunk, moment.state.packet
     pose = np.array(robot.pose)
-    row: dict[str, Any] = {
-        layout.picture_key(view): {
-            "bytes": picture.packet.jpeg,
-            "path": f"{picture.packet.timestamp + picture.clock_offset:.6f}.jpg",
-        }
-        for view, picture in moment.pictures.items()
-    }
+    row: dict[str, Any] = {}
+    for view, picture in moment.pictures.items():
+        data, suffix = dataset_picture(picture.packet.jpeg)
+        stamp = picture.packet.timestamp + picture.clock_offset
+        row[layout.picture_key(view)] = {"bytes": data, "path": f"{stamp:.6f}{suffix}"}
+        if suffix != ".jpg":
+            converted[f"picture(s) of {view}, which were not of three channels"] += 1
     return row | {
         "observation.state": np.radians(robot.joints),
         "observation.pose": np.concatenate([pose[:3] / 1000.0, np.radians(pose[3:])]),
