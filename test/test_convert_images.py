@@ -112,10 +112,37 @@ def test_a_raw_image_that_does_not_hold_its_size_is_refused(
         convert.rgb_pixels(message)
 
 
-@pytest.mark.parametrize("encoding", ["bayer_rggb8", "32FC1", "", "RGB8"])
-def test_other_encodings_need_cv_bridge(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_cv_bridge", [False, True])
+def test_what_drivers_send_needs_no_cv_bridge(
+    has_cv_bridge: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixel values of all encodings are in core/test_raw_picture.py."""
+    monkeypatch.setattr(convert, "CvBridge", FakeCvBridge if has_cv_bridge else None)
+    alpha = PIXELS[:, :, :1]
+    for encoding, pixels in {
+        "rgba8": np.dstack([PIXELS, alpha]),
+        "bgra8": np.dstack([PIXELS[:, :, ::-1], alpha]),
+        "8UC3": PIXELS[:, :, ::-1],
+    }.items():
+        message = over_the_wire(raw_image(pixels, encoding, padding=5))
+        np.testing.assert_array_equal(convert.rgb_pixels(message), PIXELS)
+
+
+def test_the_order_of_bytes_is_the_messages() -> None:
+    grey = PIXELS[:, :, 0].astype(np.uint16) * 257
+    for is_bigendian, order in ((0, "<u2"), (1, ">u2")):
+        message = raw_image(grey.astype(order).view(np.uint8), "mono16")
+        message.width, message.is_bigendian = 5, is_bigendian
+        found = convert.rgb_pixels(over_the_wire(message))
+        np.testing.assert_array_equal(found, PIXELS[:, :, [0, 0, 0]])
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "", "RGB8"])
+def test_other_encodings_are_named_with_a_remedy(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(convert, "CvBridge", None)
-    with pytest.raises(ValueError, match=f"encoding '{encoding}' needs cv_bridge"):
+    with pytest.raises(ValueError, match=f"encoding '{encoding}' is not read. Have the driver"):
         convert.rgb_pixels(raw_image(PIXELS[:, :, 0], encoding))
 
 
@@ -123,15 +150,14 @@ class FakeCvBridge:
     """Stands in for cv_bridge, which raises a TypeError of its own for what it cannot read."""
 
     def imgmsg_to_cv2(self, message: Image, desired_encoding: str) -> NDArray[np.uint8]:
-        if message.encoding != "rgba8":
+        if message.encoding != "nv24":
             raise TypeError("Unrecognized image encoding")
         assert desired_encoding == "rgb8"
-        return np.frombuffer(message.data, np.uint8).reshape(4, 5, 4)[:, :, :3]
+        return np.frombuffer(message.data, np.uint8).reshape(4, 5, 3)
 
 
-def test_cv_bridge_is_asked_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cv_bridge_is_asked_for_others_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "CvBridge", FakeCvBridge)
-    rgba = np.dstack([PIXELS, PIXELS[:, :, 0]])
-    np.testing.assert_array_equal(convert.rgb_pixels(raw_image(rgba, "rgba8")), PIXELS)
-    with pytest.raises(ValueError, match="cannot read a raw image of 5x4 'yuv9': Unrecognized"):
+    np.testing.assert_array_equal(convert.rgb_pixels(raw_image(PIXELS, "nv24")), PIXELS)
+    with pytest.raises(ValueError, match=r"cannot read a raw image of 5x4 'yuv9': Unrec.*Have"):
         convert.rgb_pixels(raw_image(PIXELS, "yuv9"))

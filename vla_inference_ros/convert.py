@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
+from vla_inference_ros.core.raw_picture import ENCODINGS, REMEDY, RawPicture
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.core.wire import (
     EARLIEST_TIME,
@@ -27,11 +28,10 @@ from vla_inference_ros.core.wire import (
 from vla_inference_ros.msg import FrameInfo, RobotState, SensorBatch, StageTiming
 
 _NANO = 1_000_000_000
-_CHANNELS = {"bgr8": 3, "rgb8": 3, "mono8": 1}
 
 try:
     from cv_bridge import CvBridge
-except ImportError:  # not among the PyPI wheels; the common encodings need no cv_bridge
+except ImportError:  # not among the PyPI wheels; what drivers send needs no cv_bridge
     CvBridge = None
 
 
@@ -141,36 +141,26 @@ def image(pixels: NDArray[np.uint8], stamp: Header) -> Image:
 def rgb_pixels(message: Image) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a raw image.
 
-    bgr8, rgb8 and mono8 are read here, every other encoding by cv_bridge. ValueError if the data
-    does not fit the size it says, or if cv_bridge is needed and absent or cannot read it.
+    The encodings of ``core.raw_picture`` are read here, every other by cv_bridge where it is
+    installed. ValueError if the data does not fit the size it says, or the encoding is not read.
     """
-    channels = _CHANNELS.get(message.encoding)
-    if channels is None:
-        if CvBridge is None:
-            raise ValueError(
-                f"image encoding {message.encoding!r} needs cv_bridge, which is not installed: "
-                f"install it or publish one of {', '.join(_CHANNELS)}"
-            )
+    if message.encoding not in ENCODINGS and CvBridge is not None:
         try:
             converted: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, "rgb8")
         except TypeError as error:  # CvBridgeError is one; so is what too little data gives
             raise ValueError(
                 f"cv_bridge cannot read a raw image of {message.width}x{message.height} "
-                f"{message.encoding!r}: {error}"
+                f"{message.encoding!r}: {error}. {REMEDY}"
             ) from error
         return converted
-    row = message.width * channels
-    if message.step < row or len(message.data) < message.step * message.height or row == 0:
-        raise ValueError(
-            f"raw image of {len(message.data)} bytes does not hold {message.width}x"
-            f"{message.height} {message.encoding} with rows of {message.step} bytes"
-        )
-    rows = np.frombuffer(message.data, np.uint8)[: message.step * message.height]
-    pixels = rows.reshape(message.height, message.step)[:, :row]
-    pixels = pixels.reshape(message.height, message.width, channels)
-    if message.encoding == "mono8":
-        return np.repeat(pixels, 3, axis=2)
-    return pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels
+    return RawPicture(
+        message.encoding,
+        message.width,
+        message.height,
+        message.step,
+        memoryview(message.data),
+        bool(message.is_bigendian),
+    ).rgb()
 
 
 # --- robot
