@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRINTED = Printed(texts(), graph.ALL_NODES)
-# What is no parameter, though it looks like one: words of the wire, of messages and of values.
-NO_PARAMETERS = {"send_time", "send_multipart", "robot_state", "clock_offset", "best_effort"}
+# What is no parameter, though it looks like one: words of the wire, of messages, values, libraries.
+NO_PARAMETERS = {
+    *("send_time", "send_multipart", "robot_state", "clock_offset", "best_effort"),
+    "pickle_protocol",
+}
 
 
 def rows(text: str) -> list[list[str]]:

@@ -1,44 +1,40 @@
 """Loads the sensor encoder and the action expert from a checkpoint of the training code.
 
-Owns the three forms of checkpoints and the use of the loaded heads. Does not own how files are
-read, what fits, nor what becomes of a vision-language model's tensors.
+Owns the use of the loaded heads. Does not own how files are read and sorted, what fits, nor what
+becomes of a vision-language model's tensors.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vla_inference_ros.model.heads import FUSIONS, ActionExpert, SensorEncoder
 from vla_inference_ros.model.interface import SENSOR_WINDOW, ModelError
-from vla_inference_ros.model.state_file import listed, read_state_file
+from vla_inference_ros.model.parts import Form, Parts, read_parts
+from vla_inference_ros.model.state_file import listed
 from vla_inference_ros.model.weights import encoder_from, expert_from
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-_PARTS = ("sensor_encoder", "action_expert", "vl_model")
-
-Form = Literal["stage1", "full", "bare"]
 
 
 @dataclass(frozen=True, slots=True)
 class StateReport:
     """What became of a checkpoint's entries.
 
-    ``shape`` is the form: ``stage1`` has one dict per network, ``full`` has them in
-    ``model_state_dict``, ``bare`` is that state dict itself. ``loaded`` are the tensors in use,
-    ``missing`` those that a run does not need, ``ignored`` the entries that are not the heads'.
+    ``shape`` and ``misnamed`` are the form and what :class:`Parts` says of the file; ``loaded`` are
+    the tensors in use, ``missing`` those that a run does not need, ``ignored`` the entries that are
+    not the heads'.
     """
 
     shape: Form
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     ignored: tuple[str, ...]
+    misnamed: str
 
 
 class PolicyHeads:
@@ -125,7 +121,7 @@ def load_policy_heads(
         raise ModelError(f"temporal_length is {temporal_length}, not 1 or more samples")
     if dtype not in _DTYPES:
         raise ModelError(f"dtype {dtype} is none of {', '.join(map(str, _DTYPES))}")
-    found = _read_parts(path)
+    found = read_parts(path)
     for part in ("sensor_encoder", "action_expert"):
         if not found.states[part]:
             raise ModelError(
@@ -143,75 +139,26 @@ def load_policy_heads(
 def load_vl_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     """The vision-language model's tensors of a checkpoint, {} if it has none.
 
-    ``module.`` and ``vl_model.`` are taken off their names. They stay in the file until they are
-    read, where :func:`read_state_file` says so. Raises :class:`ModelError`.
+    ``vl_model.`` and what wrappers of training add are taken off their names; a file of such a
+    model alone may be without the former. They stay in the file until they are read, where
+    :func:`read_state_file` says so. Raises :class:`ModelError`.
     """
-    state = _read_parts(path).states["vl_model"]
+    return vl_state_of(read_parts(path))
+
+
+def vl_state_of(parts: Parts) -> dict[str, Tensor]:
+    """:func:`load_vl_state` of a file that is read already."""
+    state = parts.states["vl_model"]
     for name, tensor in state.items():
         if not isinstance(tensor, Tensor):
             raise ModelError(
-                f"checkpoint {path}: vl_model.{name} is a {type(tensor).__name__}, not a tensor"
+                f"checkpoint {parts.path}: vl_model.{name} is a {type(tensor).__name__}, not a "
+                "tensor"
             )
     return {name: tensor.detach() for name, tensor in state.items()}
 
 
-@dataclass(slots=True)
-class _Parts:
-    """A checkpoint's entries by network: of each, the values by their name in it."""
-
-    form: Form
-    names: tuple[str, ...]  # at the top level
-    states: dict[str, dict[str, Any]]
-    ignored: list[str]
-
-
-def _read_parts(path: str | PathLike[str]) -> _Parts:
-    top = read_state_file(path)
-    found = _Parts("bare", tuple(top), {part: {} for part in _PARTS}, [])
-    inner = top.get("model_state_dict")
-    if isinstance(inner, Mapping):
-        found.form = "full"
-        del top["model_state_dict"]
-        _sort(path, found, inner)
-    for key in list(top):
-        part = key.removeprefix("module.")
-        if part not in _PARTS or not isinstance(top[key], Mapping):
-            continue
-        own = top.pop(key)
-        if found.states[part]:
-            found.ignored.append(f"{key} (in model_state_dict too)")
-            continue
-        if found.form == "bare":
-            found.form = "stage1"
-        for name, value in own.items():
-            _put(path, found.states[part], str(name), value)
-    _sort(path, found, top)
-    return found
-
-
-def _sort(path: str | PathLike[str], found: _Parts, entries: Mapping[Any, Any]) -> None:
-    """Give each entry to the network in its name; those of none are ignored, by group."""
-    others: Counter[str] = Counter()
-    for key, value in entries.items():
-        name = str(key).removeprefix("module.")
-        group, dot, rest = name.partition(".")
-        if not dot:
-            found.ignored.append(name)
-        elif group in _PARTS:
-            _put(path, found.states[group], rest, value)
-        else:
-            others[group] += 1
-    found.ignored += [f"{group}.* ({count} tensors)" for group, count in others.items()]
-
-
-def _put(path: str | PathLike[str], state: dict[str, Any], key: str, value: object) -> None:
-    name = key.removeprefix("module.")
-    if name in state:
-        raise ModelError(f"checkpoint {path} has {name} twice: save one of the two")
-    state[name] = value
-
-
-def _report(found: _Parts, encoder: SensorEncoder, expert: ActionExpert) -> StateReport:
+def _report(found: Parts, encoder: SensorEncoder, expert: ActionExpert) -> StateReport:
     loaded: list[str] = []
     missing: list[str] = []
     for part, module in (("sensor_encoder", encoder), ("action_expert", expert)):
@@ -220,4 +167,4 @@ def _report(found: _Parts, encoder: SensorEncoder, expert: ActionExpert) -> Stat
     ignored = [*found.ignored]
     if vl_state := found.states["vl_model"]:
         ignored.append(f"vl_model.* ({len(vl_state)} tensors)")
-    return StateReport(found.form, tuple(loaded), tuple(missing), tuple(ignored))
+    return StateReport(found.form, tuple(loaded), tuple(missing), tuple(ignored), found.misnamed)
