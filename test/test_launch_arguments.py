@@ -20,6 +20,8 @@ from vla_inference_ros.nodes.verbosity import CommonConfig
 # The interface that launch files, scripts and people rely on.
 DEFAULTS = {
     "checkpoint": "",
+    "adapter_config": "",
+    "lora_alpha": "0.0",
     "fusion_strategy": "concat",
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
     "device": "auto",

@@ -22,7 +22,7 @@ PRINTED = Printed(texts(), graph.ALL_NODES)
 # What is no parameter, though it looks like one: words of the wire, of messages, values, libraries.
 NO_PARAMETERS = {
     *("send_time", "send_multipart", "robot_state", "clock_offset", "best_effort"),
-    "pickle_protocol",
+    *("pickle_protocol", "merge_and_unload"),
 }
 
 

@@ -105,6 +105,19 @@ ARGUMENTS = (
         targets=(("vlm", "checkpoint"), ("action_expert", "checkpoint")),
     ),
     Argument(
+        "adapter_config",
+        "",
+        "PEFT's adapter_config.json of the checkpoint's LoRA, if it is not beside it",
+        targets=(("vlm", "adapter_config"),),
+    ),
+    Argument(
+        "lora_alpha",
+        "0.0",
+        "alpha of the checkpoint's LoRA; 0: as adapter_config says, or 32 for rank 16 without",
+        _number,
+        (("vlm", "lora_alpha"),),
+    ),
+    Argument(
         "fusion_strategy",
         "concat",
         "how the checkpoint joins its features: concat, cross_attention, gated or none",
@@ -230,7 +243,8 @@ ARGUMENTS = (
 )
 
 _REPLAYED = (
-    *("checkpoint", "fusion_strategy", "model", "device", "dtype", "instruction", "vl_reuse"),
+    *("checkpoint", "adapter_config", "lora_alpha", "fusion_strategy", "model", "device", "dtype"),
+    *("instruction", "vl_reuse"),
     *("action_rate", "save_data", "record", "output_dir", "duration", "params_file"),
     *("web", "web_port", "web_host", *TOOLS, "action_space", "verbosity", "message_bytes"),
 )

@@ -176,7 +176,8 @@ def test_a_full_checkpoint_changes_the_features_and_their_name(
     checkpoint = save_checkpoint(tmp_path / "best.pt")
     adapted = features_of(str(folder), checkpoint=str(checkpoint))
     assert adapted.summary[1:] == (
-        f"checkpoint {checkpoint}: LoRA of rank 16 merged into 1 layers",
+        f"checkpoint {checkpoint}: LoRA of rank 16 merged into 1 layers with alpha 32, scale 2 "
+        "(the training code's, as no adapter_config.json says another)",
     )
     assert adapted.model.model_id.split()[0] == str(folder)
     assert adapted.model.model_id != plain.model.model_id

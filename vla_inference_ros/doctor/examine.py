@@ -20,6 +20,7 @@ from vla_inference_ros.doctor import (
     ports,
     senders,
     software,
+    vlm_weights,
     weights,
 )
 from vla_inference_ros.doctor.heard import Heard
@@ -140,14 +141,28 @@ def _models(settings: Settings) -> list[Result]:
     results = [computing.device(place, torch) for place in places]
     results += computing.memory(places, torch, computing.gather_memory())
     results.append(weights.model_files(files, float(shutil.disk_usage(Path.home()).free)))
-    name, model = expert["checkpoint"], expert["model"]
     if torch.error:
         return [*results, skipped("checkpoint", "torch cannot be imported")]
+    results.append(_heads(settings, expert, files))
+    asked = vlm_weights.VlmCheckpoint(
+        vlm["model"],
+        vlm["checkpoint"],
+        str(settings.of("vlm", "adapter_config")),
+        float(settings.of("vlm", "lora_alpha")),
+    )
+    if asked.is_asked_for:
+        facts = vlm_weights.gather_vlm_checkpoint(asked)
+        results.append(vlm_weights.vlm_checkpoint_fits(facts))
+    return results
+
+
+def _heads(settings: Settings, expert: Mapping[str, str], files: weights.ModelFacts) -> Result:
+    name, model = expert["checkpoint"], expert["model"]
     if model in computing.BUILT_IN and not name:
-        return [*results, skipped("checkpoint", f"model:={model} has none")]
+        return skipped("checkpoint", f"model:={model} has none")
     fusion = str(settings.of("action_expert", "fusion_strategy"))
-    loaded = weights.gather_checkpoint(model, name, fusion)
-    return [*results, weights.checkpoint_fits(name, loaded, files)]
+    loaded = weights.gather_checkpoint(model, name, fusion, expert["dtype"])
+    return weights.checkpoint_fits(name, loaded, files)
 
 
 def _disk(settings: Settings) -> Result:

@@ -82,15 +82,21 @@ def model_files(facts: ModelFacts, free_bytes: float) -> Result:
     return ok(check, f"{facts.folder}, {facts.size / 1e9:.1f} GB of weights")
 
 
-def gather_checkpoint(model: str, checkpoint: str, fusion: str) -> CheckpointFacts:
-    """Loads the heads on the CPU, as the action expert would, and computes one chunk."""
+def gather_checkpoint(
+    model: str, checkpoint: str, fusion: str, dtype: str = "float32"
+) -> CheckpointFacts:
+    """Loads the heads on the CPU, as the action expert would, and computes one chunk.
+
+    A ``dtype`` that is for GPUs alone is tried as float32.
+    """
     from vla_inference_ros.model.checkpoint import load_vl_state
     from vla_inference_ros.model.interface import ModelError
     from vla_inference_ros.model.load import load_action_model
 
+    tried = "float32" if dtype == "float8" else dtype
     try:
         loaded = load_action_model(
-            model, checkpoint, "cpu", "float32", fusion, torch_threads=1, stub_seconds=0.0
+            model, checkpoint, "cpu", tried, fusion, torch_threads=1, stub_seconds=0.0
         )
         vl_tensors = len(load_vl_state(checkpoint)) if checkpoint else 0
     except ModelError as error:
@@ -123,6 +129,10 @@ def _remedy(name: str, error: str, model: str) -> str:
         return "leave checkpoint:= out, or give model:= the VLM that it was trained with"
     if "fusion" in error:
         return "fusion_strategy:= what it was trained with: concat, cross_attention, gated or none"
+    if "pickle_protocol" in error:
+        return "where it was made: torch.load it, and torch.save it without pickle_protocol"
+    if " twice, as " in error:
+        return "save the state dict of each network once, without its wrappers"
     if "does not exist" in error or "folder" in error or "cannot be read" in error:
         return "give checkpoint:= the path of a file that this user may read"
     return "copy the file again, or save the two networks' state_dict() alone, of the rig's shapes"

@@ -60,18 +60,22 @@ def load_feature_model(
     *,
     views: int = len(VIEWS),
     instruction: str = DEFAULT_INSTRUCTION,
+    adapter_config: str = "",
+    lora_alpha: float = 0.0,
     torch_threads: int,
     stub_seconds: float,
 ) -> Loaded[FeatureModel]:
     """The feature model called ``model``: a hub id, a folder, ``tiny`` or ``stub``.
 
     It is warm for a number of ``views`` and instructions about as long as this one. Weights of the
-    VLM that ``checkpoint`` holds, whole or LoRA, replace or join the model's. ``device`` is
+    VLM that ``checkpoint`` holds, whole or LoRA, replace or join the model's; ``adapter_config``
+    and ``lora_alpha`` say LoRA's scale (``qwen.lora_config``). ``device`` is
     ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``dtype`` is ``auto`` (bfloat16 on a GPU, else
     float32) or one of ``linear.PRECISIONS``; ``torch_threads`` >= 1 holds for the process;
     ``stub_seconds`` is what the stub takes for one update. Raises :class:`ModelError`.
     """
     _refuse_checkpoint_of_built_in(model, checkpoint)
+    _refuse_lora_of_nothing(checkpoint, adapter_config, lora_alpha)
     if model == "stub":
         return Loaded(StubFeatures(stub_seconds), ())
     with loading():
@@ -89,7 +93,10 @@ def load_feature_model(
             remarks: list[str] = []
             _update(features, views, instruction)
         else:
-            network, tokenizer, name, remarks = _trained(model, checkpoint, torch_device, dtype)
+            lora = adapter_config, lora_alpha
+            network, tokenizer, name, remarks = _trained(
+                model, checkpoint, lora, torch_device, dtype
+            )
             exact = None
             if dtype == "float8":  # before the features that stay: both may not fit
                 exact = _bfloat16_feature(network, tokenizer, torch_device, views, instruction)
@@ -99,6 +106,24 @@ def load_feature_model(
                 remarks.append(_float8_error(feature, exact))
         summary = (f"{dtype} on {describe(torch_device)}", *remarks)
     return Loaded(features, summary, torch_device.type == "cpu")
+
+
+def check_vl_checkpoint(
+    model: str, checkpoint: str, *, adapter_config: str = "", lora_alpha: float = 0.0
+) -> tuple[str, bool]:
+    """What :func:`load_feature_model` would say of the checkpoint, without loading the model.
+
+    Also whether the model is on this machine: names and shapes are compared with it only if it is.
+    Raises :class:`ModelError`.
+    """
+    _refuse_checkpoint_of_built_in(model, checkpoint)
+    _refuse_lora_of_nothing(checkpoint, adapter_config, lora_alpha)
+    from vla_inference_ros.model.qwen.changes import read_changes
+    from vla_inference_ros.model.qwen.hub import local_tensors
+
+    changes = read_changes(checkpoint, adapter_config, lora_alpha)
+    targets = local_tensors(model) if changes.state else {}
+    return changes.check(targets), targets is not None
 
 
 def load_action_model(
@@ -155,26 +180,30 @@ def _refuse_checkpoint_of_built_in(model: str, checkpoint: str) -> None:
         )
 
 
+def _refuse_lora_of_nothing(checkpoint: str, adapter_config: str, lora_alpha: float) -> None:
+    if (adapter_config or lora_alpha) and not checkpoint:
+        raise ModelError(
+            "adapter_config and lora_alpha are for the LoRA of a checkpoint, and there is none: "
+            "leave them out"
+        )
+
+
 def _trained(
-    model: str, checkpoint: str, device: torch.device, dtype: str
+    model: str, checkpoint: str, lora: tuple[str, float], device: torch.device, dtype: str
 ) -> tuple[nn.Module, Tokenizer, str, list[str]]:
     """The VLM of a hub id or folder, its tokenizer, its name, and what the checkpoint did to it."""
     import torch
 
-    from vla_inference_ros.model.checkpoint import load_vl_state
     from vla_inference_ros.model.identity import weights_digest
+    from vla_inference_ros.model.qwen.changes import read_changes
     from vla_inference_ros.model.qwen.hub import load_qwen
-    from vla_inference_ros.model.qwen.lora import merge_vl_state
 
     if dtype == "float16" and device.type == "cuda":
         raise ModelError("dtype float16 overflows in this model's layers: use bfloat16")
     stored = torch.bfloat16 if dtype == "float8" else getattr(torch, dtype)
+    changes = read_changes(checkpoint, *lora) if checkpoint else None  # sooner than what is large
     network, tokenizer = load_qwen(model, stored)
-    remarks = []
-    if checkpoint and (state := load_vl_state(checkpoint)):
-        remarks.append(f"checkpoint {checkpoint}: {merge_vl_state(network, state)}")
-    elif checkpoint:
-        remarks.append(f"checkpoint {checkpoint} leaves the model's weights as they are")
+    remarks = [changes.apply(network)] if changes else []
     return network, tokenizer, f"{model} {weights_digest(network)} {dtype}", remarks
 
 
@@ -226,7 +255,8 @@ def _heads(
             f"{len(ACTION_NAMES)} that are {', '.join(ACTION_NAMES)}"
         )
     report = heads.state_report
-    remark = f"checkpoint {checkpoint} ({report.shape}): {len(report.loaded)} tensors loaded"
+    form = "; ".join(filter(None, (report.shape, report.misnamed)))
+    remark = f"checkpoint {checkpoint} ({form}): {len(report.loaded)} tensors loaded"
     if report.ignored:
         remark += f"; not used: {listed(report.ignored)}"
     return encoder, expert, Path(checkpoint).name, [remark]

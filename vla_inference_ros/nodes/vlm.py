@@ -54,6 +54,15 @@ class VlmConfig(ThreadConfig):
         "Qwen/Qwen2.5-VL-3B-Instruct", "hub id or local folder of the model, or tiny, or stub"
     )
     checkpoint: str = parameter("", "file whose weights of the VLM, whole or LoRA, are to be used")
+    adapter_config: str = parameter(
+        "", "PEFT's settings of the checkpoint's LoRA; '' for adapter_config.json beside it, if any"
+    )
+    lora_alpha: float = parameter(
+        0.0,
+        "alpha of the checkpoint's LoRA; 0 for what adapter_config says, or 32 for rank 16 without",
+        minimum=0.0,
+        maximum=1e6,
+    )
     device: str = parameter("auto", "torch device: auto, cpu, cuda or cuda:N")
     dtype: str = parameter(
         "auto",
@@ -163,6 +172,8 @@ class Vlm(ManagedNode[VlmConfig]):
             config.dtype,
             views=len(config.views),
             instruction=config.instruction,
+            adapter_config=config.adapter_config,
+            lora_alpha=config.lora_alpha,
             torch_threads=config.torch_threads,
             stub_seconds=config.stub_vl_ms / 1000.0,
         )

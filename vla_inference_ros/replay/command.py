@@ -89,7 +89,13 @@ def _run(options: argparse.Namespace) -> int:
             "leave out --features recorded"
         )
     model_options = ModelOptions(
-        options.model, options.checkpoint, options.fusion_strategy, options.device, options.dtype
+        options.model,
+        options.checkpoint,
+        options.fusion_strategy,
+        options.device,
+        options.dtype,
+        options.adapter_config,
+        options.lora_alpha,
     )
     vlm: FeatureModel | None = None
     if options.features == "recomputed":
@@ -141,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     add("recording", type=Path, metavar="RECORDING", help="a bag or a run folder")
     add("--model", default="", help="the VLM; default: the recorded one, if it is tiny or stub")
     add("--checkpoint", default="", metavar="FILE", help="trained weights, as for the launch")
+    add("--adapter-config", default="", metavar="FILE", help="of the checkpoint's LoRA, by PEFT")
+    add("--lora-alpha", type=_alpha, default=0.0, metavar="ALPHA", help="of the checkpoint's LoRA")
     add("--fusion-strategy", default="concat", choices=_FUSIONS, help="of the checkpoint")
     add("--dtype", default="auto", choices=_PRECISIONS, help="precision of the weights")
     add("--device", default="cpu", help="torch device: auto, cpu, cuda or cuda:N")
@@ -168,6 +176,13 @@ def _tolerance(text: str) -> float:
     value = number_or_nan(text)
     if not 0.0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return value
+
+
+def _alpha(text: str) -> float:
+    value = number_or_nan(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number over 0")
     return value
 
 

@@ -20,6 +20,8 @@ class ModelOptions:
     fusion_strategy: str
     device: str
     dtype: str
+    adapter_config: str = ""
+    lora_alpha: float = 0.0
 
 
 def load_recorded_action_model(options: ModelOptions, recorded_id: str) -> ActionModel:
@@ -55,11 +57,14 @@ def load_recorded_feature_model(options: ModelOptions, recorded_id: str) -> Feat
             "compare, with --model (a hub id or a folder), or replay a bag's action expert alone "
             "with --features recorded"
         )
+    built_in = name in _BUILT_IN
     loaded = load_feature_model(
         name,
-        "" if name in _BUILT_IN else options.checkpoint,
+        "" if built_in else options.checkpoint,
         options.device,
         options.dtype,
+        adapter_config="" if built_in else options.adapter_config,
+        lora_alpha=0.0 if built_in else options.lora_alpha,
         torch_threads=_THREADS,
         stub_seconds=0.0,
     )

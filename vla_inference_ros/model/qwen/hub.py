@@ -19,7 +19,7 @@ import torch
 import transformers
 from huggingface_hub import errors
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from vla_inference_ros.model.device import raise_if_out_of_memory
 from vla_inference_ros.model.interface import ModelError
@@ -57,6 +57,20 @@ def local_files(model: str) -> ModelFiles | None:
     with _quiet():
         folder = find_folder(model)
         return None if folder is None else check_folder(folder)
+
+
+def local_tensors(model: str) -> dict[str, Tensor] | None:
+    """The state dict of the model that :func:`load_qwen` would load, without values, on torch's
+    device ``meta``; None if it would download it. Raises :class:`ModelError`.
+    """
+    files = local_files(model)
+    if files is None:
+        return None
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
+
+    with _quiet(), torch.device("meta"):
+        tensors: dict[str, Tensor] = Qwen2_5_VLModel(files.config).state_dict()
+    return tensors
 
 
 @contextmanager
