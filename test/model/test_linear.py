@@ -127,3 +127,12 @@ def test_a_gpu_without_the_kernel_is_refused_float8(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("vla_inference_ros.model.linear._try_float8", fail)
     with pytest.raises(ModelError, match=r"float8 does not work .* \(Rowwise .* device\): use"):
         check_precision("float8", CUDA)
+
+
+@pytest.mark.parametrize("value", [1e5, -1e30, float("inf"), float("nan")])
+def test_weights_beyond_float16_are_refused_and_not_clipped(value: float) -> None:
+    weight, bias = layer()
+    weight[3, 5] = value
+    with pytest.raises(ModelError, match="beyond float16's 65504: choose another dtype"):
+        pack_linear(weight, bias, "float16")
+    pack_linear(weight, bias, "bfloat16")

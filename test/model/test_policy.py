@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vla_inference_ros.model.heads import FUSIONS
-from vla_inference_ros.model.interface import ModelError
+from vla_inference_ros.model.interface import ActionSteps, ModelError
 from vla_inference_ros.model.policy import HeadsPolicy, action_error
 from vla_inference_ros.model.tiny import tiny_heads, tiny_policy
 
@@ -122,3 +122,15 @@ def test_the_error_of_a_precision_is_measured() -> None:
     rough = action_error(HeadsPolicy(encoder, expert, "", precision="bfloat16"), encoder, expert)
     limits = [float(text.split("at most ")[1].split(",")[0]) for text in (exact, rough)]
     assert limits[0] < 1e-5 < limits[1] < 0.05
+
+
+def test_a_precision_that_overflows_is_refused_and_not_counted_as_exact() -> None:
+    encoder, expert = tiny_heads()
+
+    class Broken(HeadsPolicy):
+        def act(self, features: np.ndarray, window: np.ndarray) -> ActionSteps:
+            steps = super().act(features, window)
+            return ActionSteps(steps.actions * np.float32("nan"), steps.delta)
+
+    with pytest.raises(ModelError, match="infinite actions that float32 does not: choose dtype"):
+        action_error(Broken(encoder, expert, ""), encoder, expert)

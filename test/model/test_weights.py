@@ -155,3 +155,11 @@ def test_batch_counters_are_not_needed(tmp_path: Path) -> None:
     heads = load_policy_heads(tmp_path / "best.pt")
     assert_reproduces(heads, "concat_stage1_T65")
     assert heads.state_report.missing == tuple(f"sensor_encoder.{name}" for name in counters)
+
+
+def test_quantised_tensors_are_refused(tmp_path: Path) -> None:
+    parts = parts_of()
+    bias = parts["action_expert"]["output_head.1.bias"]
+    parts["action_expert"]["output_head.1.bias"] = bias.to(torch.float8_e4m3fn)
+    message = refusal(tmp_path, parts)
+    assert "output_head.1.bias is (7,) torch.float8_e4m3fn, not (7,) floating point" in message

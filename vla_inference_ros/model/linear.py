@@ -66,9 +66,12 @@ def pack_linear(
     """A linear layer of ``weight`` (out, in) and ``bias`` (out,), on the weight's device.
 
     ``rows`` is about how many rows an input has; it chooses the layout, any number works. float8
-    falls back to bfloat16 for sizes that are not multiples of 16, which no kernel takes.
+    falls back to bfloat16 for sizes that are not multiples of 16, which no kernel takes. Raises
+    :class:`ModelError` for weights beyond float16's range, if that is the precision.
     """
     on_cpu = weight.device.type == "cpu"
+    if precision == "float16":
+        _check_range(weight)
     if precision == "float8" and any(size % 16 for size in weight.shape):
         precision = "bfloat16"
     if precision == "float8":
@@ -79,6 +82,16 @@ def pack_linear(
     if precision == "float32" and on_cpu and few:
         return _blocked(weight.float(), bias, rows)
     return _plain(weight, bias, getattr(torch, precision))
+
+
+def _check_range(weight: Tensor) -> None:
+    """FBGEMM would clip what is out of range, and say it in a warning only."""
+    largest = float(weight.abs().amax()) if weight.numel() else 0.0
+    if not largest <= torch.finfo(torch.float16).max:
+        raise ModelError(
+            f"a layer has weights of up to {largest:.2g}, beyond float16's 65504: choose another "
+            "dtype"
+        )
 
 
 def _plain(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Linear:

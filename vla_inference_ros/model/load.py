@@ -267,10 +267,22 @@ def _update(model: FeatureModel, views: int, instruction: str) -> NDArray[np.flo
     rows, columns = np.mgrid[0 : 2 * HEIGHT, 0 : 2 * WIDTH]
     picture = np.stack([rows, columns, rows + columns], axis=-1).astype(np.uint8)
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
-    return model.features([View(f"View{n}", 0.0, jpeg) for n in range(1, views + 1)], instruction)
+    made_up = [View(f"View{n}", 0.0, jpeg) for n in range(1, views + 1)]
+    feature = model.features(made_up, instruction)
+    if not np.isfinite(feature).all():
+        raise ModelError(
+            "the VLM gives NaN or infinite features for a made-up picture: choose another dtype or "
+            "checkpoint"
+        )
+    return feature
 
 
 def _step(model: ActionModel) -> None:
     """One step with zeros, which makes the model warm."""
     features = np.zeros((1, 1, model.feature_size), dtype=np.float32)
-    model.act(features, np.zeros((SENSOR_WINDOW, SENSOR_CHANNELS), dtype=np.float32))
+    steps = model.act(features, np.zeros((SENSOR_WINDOW, SENSOR_CHANNELS), dtype=np.float32))
+    if not np.isfinite(steps.actions).all():
+        raise ModelError(
+            "the action expert gives NaN or infinite actions for zeros: choose dtype:=float32, or "
+            "another checkpoint"
+        )

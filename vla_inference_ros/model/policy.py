@@ -106,6 +106,11 @@ def action_error(policy: HeadsPolicy, encoder: SensorEncoder, expert: ActionExpe
             feature = encoder(window.unsqueeze(0).to(device))
             expected = expert(features.to(device), feature)[0][0].cpu().numpy()
         actions = policy.act(features.numpy(), window.numpy()).actions
+        if not np.isfinite(actions).all() and np.isfinite(expected).all():
+            raise ModelError(
+                "the action expert gives NaN or infinite actions that float32 does not: choose "
+                "dtype:=float32"
+            )
         worst = max(worst, float(np.abs(actions - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
     return (

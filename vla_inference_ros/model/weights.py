@@ -153,6 +153,7 @@ def _is_like(value: object, like: Tensor) -> bool:
         isinstance(value, Tensor)
         and value.shape == like.shape
         and value.is_floating_point() == like.is_floating_point()
+        and not _is_eight_bit(value)
         and value.layout == torch.strided
         and not value.is_meta
     )
@@ -161,5 +162,10 @@ def _is_like(value: object, like: Tensor) -> bool:
 def _describe(value: object) -> str:
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
-    kind = "floating point" if value.is_floating_point() else str(value.dtype)
-    return f"{tuple(value.shape)} {kind}"
+    plain = value.is_floating_point() and not _is_eight_bit(value)
+    return f"{tuple(value.shape)} {'floating point' if plain else value.dtype}"
+
+
+def _is_eight_bit(tensor: Tensor) -> bool:
+    """Whether it is quantised, by a scale that is not in it."""
+    return tensor.is_floating_point() and tensor.element_size() < 2

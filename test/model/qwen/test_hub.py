@@ -28,7 +28,7 @@ from small_qwen import (
     whole_model,
 )
 
-from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION
+from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION, ModelError
 from vla_inference_ros.model.qwen.hub import load_qwen
 from vla_inference_ros.model.qwen.lora import merge_vl_state
 from vla_inference_ros.model.qwen.prompt import tokenise
@@ -96,6 +96,15 @@ def test_a_tied_head_in_shards_with_a_flat_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_precision(folder: Path, dtype: torch.dtype) -> None:
     assert_is_small(load_qwen(str(folder), dtype)[0], dtype)
+
+
+def test_numbers_beyond_float16_are_refused(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    state["model.norm.weight"][2] = 1e5
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    load_qwen(str(folder), torch.bfloat16)
+    with pytest.raises(ModelError, match=r"beyond torch.float16: language_model.norm.weight"):
+        load_qwen(str(folder), torch.float16)
 
 
 def test_a_relative_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,3 +277,10 @@ def test_numbers_beyond_the_dtypes_range_are_refused() -> None:
     base["language_model.norm.weight"][0] = 1e5
     with pytest.raises(ModelError, match=r"norm.weight that torch.float16 cannot hold"):
         merge_vl_state(copy.deepcopy(BASE).to(torch.float16), base)
+
+
+def test_the_model_that_an_adapter_was_trained_on_is_told(tmp_path: Path) -> None:
+    """Adapters fit every model of the same size, and only a person knows a folder's contents."""
+    file = config_file(tmp_path, base_model_name_or_path="Qwen/Other")
+    report = check_vl_state(adapters(16), None, read_lora_config(file))
+    assert f"({file}, trained on Qwen/Other)" in str(report)

@@ -32,7 +32,7 @@ from vla_inference_ros.model.qwen.folder import (
     lack,
     not_whole,
 )
-from vla_inference_ros.model.state_file import listed
+from vla_inference_ros.model.state_file import all_finite, listed
 
 _HEAD = "lm_head."  # not needed
 _TIMEOUT = 8.0  # s, for the hub's first answer
@@ -182,4 +182,10 @@ def _read_weights(folder: Path, config: Any, dtype: torch.dtype) -> nn.Module:
     ):
         if names:
             raise ModelError(f"model {folder} {what}: {listed(sorted(names))}; download it again")
+    if dtype == torch.float16:  # reaches 65504; the others reach as far as what is saved
+        beyond = [name for name, tensor in network.state_dict().items() if not all_finite(tensor)]
+        if beyond:
+            raise ModelError(
+                f"model {folder} has numbers beyond {dtype}: {listed(beyond)}; choose another dtype"
+            )
     return network.eval().requires_grad_(False)

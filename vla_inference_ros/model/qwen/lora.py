@@ -128,8 +128,9 @@ def _plan(
             for layer, adapter in adapters.items()
         }
         kind = "rank-stabilised scale" if lora.rank_stabilised else "scale"
+        origin = lora.origin + (f", trained on {lora.trained_on}" if lora.trained_on else "")
         scaling = (
-            f"alpha {_numbers(alphas.values())}, {kind} {_numbers(scales.values())} ({lora.origin})"
+            f"alpha {_numbers(alphas.values())}, {kind} {_numbers(scales.values())} ({origin})"
         )
     report = MergeReport(
         bool(base), tuple(adapters), tuple(sorted({*ranks.values()})), scaling, tuple(ignored)

@@ -48,7 +48,7 @@ Number = TypeVar("Number", int, float)
 class LoraConfig:
     """``origin`` says where it is from. ``rank`` and ``alpha`` hold for layers that no pattern
     names; rank None is whatever the tensors have. ``needs_base`` names settings that changed the
-    base's weights too, so that the adapters fit no other.
+    base's weights too, so that the adapters fit no other; ``trained_on`` is the base's name.
     """
 
     origin: str
@@ -58,6 +58,7 @@ class LoraConfig:
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
     needs_base: tuple[str, ...] = ()
+    trained_on: str = ""
 
     def scale(self, alpha: float, rank: int) -> float:
         """What the product of a layer's factors is multiplied by."""
@@ -183,6 +184,7 @@ def read_lora_config(file: Path) -> LoraConfig:
         _pattern(file, "rank_pattern", entries, int),
         _pattern(file, "alpha_pattern", entries, float),
         _changes_of_base(entries),
+        str(entries.get("base_model_name_or_path") or ""),
     )
 
 
