@@ -6,6 +6,7 @@ Owns starting and stopping the launched nodes, the senders, the proxies and the 
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -194,11 +195,19 @@ def started(log: Path) -> Iterator[Rig]:
             "robot_port": proxies["robot"].port,
             "sensor_port": ports["sensor_port"],
             "respawn": "true",
+            "params_file": _unlimited_force(log.with_suffix(".yaml")),
         }
         launch = Launch(arguments, stack.enter_context(log.open("wb")))
         stack.callback(launch.stop)
         launch.wait_for_action()
         yield Rig(truth, proxies, listener, launch, ports)
+
+
+def _unlimited_force(file: Path) -> Path:
+    """Parameters with which the bridges believe forces that are numbers of packets and samples."""
+    limit = {"ros__parameters": {"force_limit": 1e9}}
+    file.write_text(json.dumps({"robot_bridge": limit, "sensor_bridge": limit}), encoding="utf-8")
+    return file
 
 
 def _route(port: int) -> Route:

@@ -23,11 +23,12 @@ PACKET = RobotPacket(
     origin_time=1.7e9 + 0.25,
     send_time=1.7e9 + 0.5,
     force=1.5,
-    joints=(0.0, 90.0, -90.0, 45.0, 180.0, -30.0),
+    joints=(0.0, 90.0, -90.0, 45.0, 90.0, -30.0),
     pose=(100.0, -200.0, 308.0, 90.0, 0.0, 0.0),
 )
 
 
+ZEROS = (0.0,) * 6
 _STARTS = itertools.count(0, 10_000)  # lest one that restarts send the same packets again
 
 
@@ -101,7 +102,7 @@ def test_a_packet_becomes_si_units(robot: Robot, heard: Heard, listener: Listene
             for messages in (heard.states, heard.joints, heard.poses)
         )
     )
-    joints = [0.0, math.pi / 2, -math.pi / 2, math.pi / 4, math.pi, -math.pi / 6]
+    joints = [0.0, math.pi / 2, -math.pi / 2, math.pi / 4, math.pi / 2, -math.pi / 6]
     state, joint_state, pose = heard.states[-1], heard.joints[-1], heard.poses[-1]
     assert seconds(state.send_stamp) == stamp + 0.25
     assert state.force == PACKET.force
@@ -147,6 +148,16 @@ def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
             replace(PACKET, joints=(nan, *PACKET.joints[1:])).pack(),
             replace(PACKET, pose=(*PACKET.pose[:5], -inf)).pack(),
         ],
+        "joint out of range": [
+            replace(PACKET, joints=(3e38,) * 6).pack(),
+            replace(PACKET, joints=(*PACKET.joints[:4], 121.0, 0.0)).pack(),
+        ],
+        "pose out of range": [
+            replace(PACKET, pose=(2e6, *PACKET.pose[1:])).pack(),
+            replace(PACKET, pose=(*PACKET.pose[:5], 3e38)).pack(),
+        ],
+        "force out of range": [replace(PACKET, force=-3e38).pack()],
+        "empty state": [replace(PACKET, joints=ZEROS, pose=ZEROS).pack()],
         "bad time": [
             replace(PACKET, origin_time=nan).pack(),
             replace(PACKET, origin_time=0.0).pack(),
@@ -245,5 +256,9 @@ def test_names_and_frame_are_configuration(listener: Listener, heard: Heard) -> 
 
 
 def test_parameters_that_cannot_be_used_are_named() -> None:
+    assert "'joint_minima'" in failed_start("robot_bridge", joint_minima=[0.0] * 5)
+    assert "joint 1 from 0 to -1 deg" in failed_start(
+        "robot_bridge", joint_minima=[0.0] * 6, joint_maxima=[-1.0] * 6
+    )
     assert "'joint_names'" in failed_start("robot_bridge", joint_names=["joint_1"])
     assert "'host'" in failed_start("robot_bridge", host="no host")

@@ -195,6 +195,8 @@ def test_bad_input_is_counted_and_nothing_good_beside_it_is_lost(
         "wrong size": [b"", b"\0", good[:4], good[:-1], good + b"\0", b"x" * 65000],
         "wrong count": [changed(0, "<I", n) for n in (0, 2, 4, 2**32 - 1)],
         "not finite": [changed(force, "<f", nan), changed(ascan, "<f", -inf)],
+        "force out of range": [changed(force, "<f", 3e38), changed(force, "<f", -2000.0)],
+        "A-scan out of range": [changed(ascan, "<f", 3e38)],
         "bad time": [
             changed(time_, "<d", nan),
             changed(time_, "<d", 1.7e12),

@@ -62,7 +62,7 @@ def sent() -> Iterator[Received[Any]]:
             yield Received(packet, OFFSETS["camera"], t + OFFSETS["camera"] + 0.03, view)
     for number in range(STATES):
         t = START - OFFSETS["robot"] + number / 90
-        values = random.normal(scale=90.0, size=13).astype(np.float32).tolist()
+        values = random.uniform(-60.0, 60.0, size=13).astype(np.float32).tolist()
         state = RobotPacket(t, t + 0.0007, values[0], tuple(values[1:7]), tuple(values[7:]))
         yield Received(state, OFFSETS["robot"], t + OFFSETS["robot"] + 0.002)
     for number in range(DATAGRAMS):
@@ -141,7 +141,7 @@ def first_of_each(parent: Path) -> Path:
     ascan = np.zeros((1, ASCAN_LENGTH), np.float32)
     for view, camera in CAMERAS.items():
         writer.add_frame(Received(CameraFrame(camera, EARLIER, jpeg(0), 64, 48), 0.0, START, view))
-    state = RobotPacket(EARLIER, EARLIER, 0.0, (0.0,) * 6, (0.0,) * 6)
+    state = RobotPacket(EARLIER, EARLIER, 0.0, (1.0,) * 6, (1.0,) * 6)
     writer.add_state(Received(state, 0.0, START))
     writer.add_samples(Received(SensorDatagram(times, times, ascan[:, 0], ascan), 0.0, START))
     writer.close()

@@ -1,8 +1,9 @@
 import numpy as np
 
+from vla_inference_ros.core.limits import MECA500_JOINTS
 from vla_inference_ros.core.wire import RobotPacket
 from vla_inference_ros.sim.needle import PERIOD, needle_axis, needle_depths
-from vla_inference_ros.sim.robot_path import JOINT_LIMITS, JOINT_SPEED_LIMITS, robot_packet
+from vla_inference_ros.sim.robot_path import JOINT_SPEED_LIMITS, robot_packet
 
 START = 1_700_000_000.0
 STEP = 0.01
@@ -12,7 +13,7 @@ PACKETS = [robot_packet(t, t + 0.001) for t in TIMES.tolist()]
 
 def test_joints_stay_within_range_and_far_below_top_speed() -> None:
     joints = np.array([packet.joints for packet in PACKETS])
-    low, high = np.array(JOINT_LIMITS).T
+    low, high = np.array(MECA500_JOINTS).T
     assert (joints > low).all()
     assert (joints < high).all()
     speeds = np.abs(np.diff(joints, axis=0)).max(axis=0) / STEP

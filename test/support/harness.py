@@ -32,7 +32,7 @@ LATCHED = QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 _LAST_LINES = 15  # of each node, that are shown when a test waits in vain
 
-Parameter = bool | int | float | str | list[str]
+Parameter = bool | int | float | str | list[str] | list[float]
 
 _running: list[NodeProcess] = []
 

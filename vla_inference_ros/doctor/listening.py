@@ -27,6 +27,7 @@ from vla_inference_ros.core.curve import (
     secure_client,
     serving,
 )
+from vla_inference_ros.core.limits import RobotLimits, SensorLimits
 from vla_inference_ros.core.udp import UdpReceiver
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import (
@@ -102,6 +103,7 @@ def listen_to_robot(settings: Settings, seconds: float, stop: threading.Event) -
     try:
         keys = _client_keys(of("curve_certificate"), of("curve_server"))
         ear = Ear(of("clock_mode"))
+        limits = _robot_limits(settings)
     except (CurveError, ValueError) as error:
         raise ListenError(f"robot_bridge: {error}") from error
     with ExitStack() as stack:
@@ -117,6 +119,7 @@ def listen_to_robot(settings: Settings, seconds: float, stop: threading.Event) -
             received = time.time()
             try:
                 packet = RobotPacket.unpack(parts)
+                limits.check(packet)
             except WireError as error:
                 ear.refuse(error.kind, str(error))
                 continue
@@ -141,6 +144,9 @@ def listen_to_sensor(settings: Settings, seconds: float, stop: threading.Event) 
     except ValueError as error:
         raise ListenError(f"sensor_bridge: {error}") from error
     buffer = int(settings.of("sensor_bridge", "receive_buffer"))
+    limits = SensorLimits(
+        settings.of("sensor_bridge", "force_limit"), settings.of("sensor_bridge", "ascan_limit")
+    )
     try:
         receiver = UdpReceiver(of("bind_address"), int(of("port")), buffer, _LOOK_PERIOD)
     except OSError as error:
@@ -157,6 +163,7 @@ def listen_to_sensor(settings: Settings, seconds: float, stop: threading.Event) 
                 continue
             try:
                 samples = SensorDatagram.unpack(datagram.data)
+                limits.check(samples)
             except WireError as error:
                 ear.refuse(error.kind, str(error))
                 continue
@@ -180,6 +187,11 @@ def why_unreachable(host: str, port: int) -> str:
     except (OSError, UnicodeError, OverflowError) as error:  # of no host's name, of no port
         return getattr(error, "strerror", None) or str(error)
     return ""
+
+
+def _robot_limits(settings: Settings) -> RobotLimits:
+    names = ("joint_minima", "joint_maxima", "position_limit", "force_limit")
+    return RobotLimits(*(settings.of("robot_bridge", name) for name in names))
 
 
 def _take_frame(ears: _Cameras, views: ViewMap, parts: list[bytes], most_pixels: int) -> None:

@@ -17,11 +17,17 @@ SENSOR_TOLERANCE = 0.05  # of the nominal rate; a window with less is not full
 RATE_TOLERANCE = 0.1  # of a least rate, since a few seconds do not tell it exactly
 _PICTURE = (640, 360)  # pixels that the model takes
 
+_LIMITS = "look at the sender's device, unit and packet; if the numbers are right, raise"
 _REMEDIES = {
     "wrong size": f"set the sender to A-scans of {ASCAN_LENGTH} points, 1 to 15 samples a datagram",
     "wrong count": "correct the count at the datagram's beginning, at the sender",
     "bad time": "set the clock of the sender's host (NTP); times are Unix seconds",
     "not finite": "look at the sender's device: it gives NaN or infinite values",
+    "joint out of range": f"{_LIMITS} joint_minima and joint_maxima of robot_bridge",
+    "pose out of range": f"{_LIMITS} position_limit of robot_bridge",
+    "force out of range": f"{_LIMITS} force_limit of the bridge",
+    "A-scan out of range": f"{_LIMITS} ascan_limit of sensor_bridge",
+    "empty state": "look at the connection from the sender to the robot",
     "bad JSON": "send a header as README.md, Wire formats, has it",
     "bad JPEG": "look at the sender's encoder and its network",
     "JPEG too large": "send smaller pictures, or raise max_pixels of camera_bridge",

@@ -136,9 +136,10 @@ def _entries(file: Path) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
 def _complaint(value: object, default: object) -> str:
     """What is wrong with a value's type, in words; ''."""
     if isinstance(value, list) and isinstance(default, list):
-        if value and all(isinstance(entry, str) for entry in value):
+        kind = type(default[0])
+        if value and all(type(entry) is kind for entry in value):
             return ""
-        return "not a list of texts"
+        return f"not a list of {'texts' if kind is str else 'decimals'}"
     if type(value) is type(default):
         return ""
     return f"not like {default!r}"

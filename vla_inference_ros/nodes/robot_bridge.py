@@ -13,6 +13,15 @@ from sensor_msgs.msg import JointState
 
 from vla_inference_ros import convert
 from vla_inference_ros.core.clock import CLOCK_MODES
+from vla_inference_ros.core.limits import (
+    JOINT_MAXIMA,
+    JOINT_MINIMA,
+    MOST_FORCE,
+    MOST_POSITION,
+    ZEROS,
+    RobotLimits,
+    oddity,
+)
 from vla_inference_ros.core.wire import ROBOT_PORT, ROBOT_TOPIC, RobotPacket
 from vla_inference_ros.msg import RobotState
 from vla_inference_ros.nodes import curve_parameters, qos
@@ -44,6 +53,26 @@ class RobotBridgeConfig(ThreadConfig):
     )
     clock_mode: str = parameter("calibrate", CLOCK_MODE, choices=CLOCK_MODES)
     base_frame: str = parameter("base_link", "frame of the robot's pose")
+    joint_minima: list[float] = parameter(
+        list(JOINT_MINIMA),
+        "a packet with a joint under these is refused as nonsense; six, the defaults for a Meca500 "
+        "[deg]",
+    )
+    joint_maxima: list[float] = parameter(
+        list(JOINT_MAXIMA), "a packet with a joint over these is refused as nonsense; six [deg]"
+    )
+    position_limit: float = parameter(
+        MOST_POSITION,
+        "a packet whose x, y or z is larger, either way, is refused as nonsense [mm]",
+        minimum=1.0,
+        maximum=1e6,
+    )
+    force_limit: float = parameter(
+        MOST_FORCE,
+        "a packet whose force is larger, either way, is refused as nonsense [N]",
+        minimum=0.001,
+        maximum=1e9,
+    )
 
 
 class RobotBridge(VlaNode[RobotBridgeConfig]):
@@ -55,6 +84,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
             raise ParameterError(
                 f"parameter 'joint_names' has {len(self.config.joint_names)} names, not {JOINTS}"
             )
+        self._limits = _limits(self.config)
         self._robot = self.add_stream("robot")
         self._stamps = SenderStamps(self._robot, self.config.clock_mode, "the robot's host")
         self._note_wire = self._robot.timer("wire to topic", LONG_WAY)
@@ -82,7 +112,9 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         for parts in self._socket.messages(stopping):
             received = time.time()
             try:
-                self._publish(RobotPacket.unpack(parts), received)
+                packet = RobotPacket.unpack(parts)
+                self._limits.check(packet)
+                self._publish(packet, received)
             except Exception as error:  # of this message; the next ones are read
                 self._robot.refuse(error)
             self.look()
@@ -98,6 +130,8 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         if self._pose.get_subscription_count():
             self._pose.publish(convert.pose(state))
         self._robot.accept(packet.origin_time + offset)
+        if odd := oddity(packet):
+            self._robot.note(ZEROS, odd)
         handling = time.time() - received
         self._note_wire(handling)
         self._debug.say(
@@ -112,6 +146,15 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
                 handling=handling,
             )
         )
+
+
+def _limits(config: RobotBridgeConfig) -> RobotLimits:
+    try:
+        return RobotLimits(
+            config.joint_minima, config.joint_maxima, config.position_limit, config.force_limit
+        )
+    except ValueError as error:
+        raise ParameterError(f"parameters 'joint_minima' and 'joint_maxima': {error}") from error
 
 
 def main() -> int:

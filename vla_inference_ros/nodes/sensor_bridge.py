@@ -10,6 +10,7 @@ from typing import Any
 from vla_inference_ros.convert import sensor_batch
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.clock import CLOCK_MODES
+from vla_inference_ros.core.limits import MOST_ASCAN, MOST_FORCE, SensorLimits
 from vla_inference_ros.core.source import Listening, Sender
 from vla_inference_ros.core.udp import Datagram, UdpReceiver
 from vla_inference_ros.core.wire import SENSOR_PORT, SensorDatagram
@@ -43,6 +44,19 @@ class SensorBridgeConfig(ThreadConfig):
     receive_buffer: int = parameter(
         4 << 20, "bytes the kernel may hold for us [bytes]", minimum=65536, maximum=1 << 30
     )
+    force_limit: float = parameter(
+        MOST_FORCE,
+        "a datagram with a force that is larger, either way, is refused as nonsense [N]",
+        minimum=0.001,
+        maximum=1e9,
+    )
+    ascan_limit: float = parameter(
+        MOST_ASCAN,
+        "a datagram with a point of an A-scan that is larger, either way, is refused as nonsense "
+        "[sender's unit]",
+        minimum=0.001,
+        maximum=1e30,
+    )
 
 
 class SensorBridge(VlaNode[SensorBridgeConfig]):
@@ -55,6 +69,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
             self._allowed = AllowList.parse(config.allowed_sources)
         except ValueError as error:
             raise ParameterError(f"parameter 'allowed_sources': {error}") from error
+        self._limits = SensorLimits(config.force_limit, config.ascan_limit)
         self._sensor = self.add_stream("sensor")
         self._listening = Listening(time.monotonic())
         self._sender = OneSender(
@@ -114,6 +129,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
 
     def _publish(self, datagram: Datagram) -> None:
         samples = SensorDatagram.unpack(datagram.data)
+        self._limits.check(samples)
         stamps = self._sender.stamps_of(
             Sender(datagram.source, datagram.port, f"{datagram.source}:{datagram.port}")
         )

@@ -21,15 +21,7 @@ from vla_inference_ros.sim.needle import (
     needle_depth,
 )
 
-# Meca500 R3: range [deg] and top speed [deg/s] of J1..J6.
-JOINT_LIMITS = (
-    (-175.0, 175.0),
-    (-70.0, 90.0),
-    (-135.0, 70.0),
-    (-170.0, 170.0),
-    (-115.0, 115.0),
-    (-36000.0, 36000.0),
-)
+# Meca500 R3: top speed of J1..J6 [deg/s].
 JOINT_SPEED_LIMITS = (150.0, 150.0, 180.0, 300.0, 300.0, 500.0)
 
 _JOINTS_AT_ENTRY = np.array([-12.2, 28.0, 15.0, -18.0, 52.0, 35.0])  # deg
