@@ -164,7 +164,7 @@ ARGUMENTS = (
     Argument(
         "robot_host",
         "127.0.0.1",
-        "host of the robot sender (the rig's is 10.130.41.111)",
+        "host of the robot sender (the rig's is 10.130.41.111); IPv6 too, such as ::1",
         targets=(("robot_bridge", "host"),),
     ),
     Argument(
@@ -215,7 +215,7 @@ ARGUMENTS = (
     Argument(
         "web_host",
         "127.0.0.1",
-        "address that the live view listens on; 0.0.0.0 for all, with a token",
+        "address that the live view listens on; * for all, with a token",
         targets=((WEB_VIEW, "web_host"),),
     ),
     *(Argument(name, "false", description, _boolean) for name, description in TOOLS.items()),

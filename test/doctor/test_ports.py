@@ -1,3 +1,5 @@
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -6,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness import free_port, running
+from ipv6 import LOOPBACK, needs_ipv6
 
 from vla_inference_ros.doctor.ports import (
     WantedPort,
@@ -73,6 +76,19 @@ def test_a_bridge_of_a_run_that_goes_on_is_known_as_such() -> None:
         assert port_is_free(facts).status is Status.WARNING
         other = gather_port(WantedPort("fault_injector", "port", "UDP", "0.0.0.0", port))
         assert port_is_free(other).status is Status.PROBLEM
+
+
+@needs_ipv6
+@pytest.mark.parametrize("address", ["*", "::", "::1", "[::1]"])
+def test_a_port_that_ipv6_has_is_not_free(address: str) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    wanted = WantedPort("sensor_bridge", "port", "UDP", address, port)
+    assert gather_port(wanted).free
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        other.bind((LOOPBACK, port))
+        facts = gather_port(wanted)
+    assert facts.error == errno.EADDRINUSE
+    assert [holder.pid for holder in facts.holders] == [os.getpid()]
 
 
 def test_a_process_that_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 import zmq
 from certificates import Certificate
 from harness import free_port
 from rclpy.node import Node
+from zmq_ends import LIMIT, receiving, sending, wait_until
 
 from vla_inference_ros.core.curve import (
     ClientKeys,
@@ -26,8 +25,6 @@ from vla_inference_ros.core.curve import (
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.zmq_socket import MOST_PARTS, Peer, ZmqReceiver
 
-TIMEOUT = 20.0  # s, until what should come at once has failed to
-LIMIT = 1000  # bytes
 ENDED = "a connection has ended"
 REFUSED = "a connection failed before any message"
 
@@ -37,49 +34,6 @@ def port() -> int:
     return free_port(socket.SOCK_STREAM)
 
 
-@dataclass
-class Received:
-    """What a receiver's thread has taken in."""
-
-    receiver: ZmqReceiver
-    stream: Stream
-    messages: list[list[bytes]]
-
-    @property
-    def problems(self) -> dict[str, int]:
-        return self.stream.tally.read().problems
-
-
-@contextmanager
-def receiving(node: Node, kind: int, start: Callable[[ZmqReceiver], None]) -> Iterator[Received]:
-    """A receiver that ``start`` binds or connects, read by a thread."""
-    stream = Stream(node, "stream")
-    received = Received(ZmqReceiver(kind, stream, LIMIT, "the remedy"), stream, [])
-    start(received.receiver)
-    stopping = threading.Event()
-
-    def read() -> None:
-        received.messages.extend(received.receiver.messages(stopping))
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        yield received
-    finally:
-        stopping.set()
-        thread.join(TIMEOUT)
-        received.receiver.close()
-        assert not thread.is_alive()
-
-
-@contextmanager
-def sending(kind: int) -> Iterator[zmq.Socket[bytes]]:
-    """A socket that is yet to bind or connect."""
-    with zmq.Context() as context, context.socket(kind) as sender:
-        sender.set(zmq.LINGER, 0)
-        yield sender
-
-
 @contextmanager
 def pushing(port: int, keys: ClientKeys | None = None) -> Iterator[zmq.Socket[bytes]]:
     with sending(zmq.PUSH) as push:
@@ -87,16 +41,6 @@ def pushing(port: int, keys: ClientKeys | None = None) -> Iterator[zmq.Socket[by
             secure_client(push, keys)
         push.connect(f"tcp://127.0.0.1:{port}")
         yield push
-
-
-def wait_until(
-    condition: Callable[[], object], repeat: Callable[[], object] = lambda: None
-) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for has not come about"
-        repeat()
-        time.sleep(0.02)
 
 
 class Log:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from certificates import Certificate
 from harness import TIMEOUT, free_port
+from ipv6 import HOSTS
 from recorded import OFFSET, START, STEP, datagram, frame, packet
 from wire_receivers import receiving
 
@@ -70,6 +71,15 @@ def test_the_bytes_that_were_sent_are_sent_again(
     for line in (f"camera: {COUNT} frames", f"robot: {COUNT} packets", f"sensor: {COUNT} datag"):
         assert line in output.out
     assert ("ms late" in output.out) == (rate != "0")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_it_sends_to_hosts_of_ipv6(host: str, tmp_path: Path) -> None:
+    with receiving(host) as got:
+        assert main([str(recorded(tmp_path)), "--rate", "0", *got.arguments]) == 0
+    assert got.frames == parts(frame)
+    assert got.packets == parts(packet)
+    assert got.datagrams == parts(datagram)
 
 
 def test_only_the_streams_that_are_asked_for_are_sent(tmp_path: Path) -> None:
@@ -186,6 +196,11 @@ def test_recordings_that_are_none_are_named(
         (["x", "--camera", "tcp://host"], "'tcp://host' is not of the form tcp://HOST:PORT"),
         (["x", "--robot", "tcp://*:99999"], "'tcp://*:99999' is not of the form tcp://HOST:PORT"),
         (["x", "--sensor", "9999"], "'9999' is not of the form HOST:PORT"),
+        (["x", "--sensor", "::1:9999"], "'::1:9999' is not of the form HOST:PORT"),
+        (
+            ["x", "--camera", "tcp://::1:5555"],
+            "'tcp://::1:5555' is not of the form tcp://HOST:PORT",
+        ),
         (["x", "--sensor", "host:0"], "'host:0' is not of the form HOST:PORT"),
         (["x", "--sensor", "host:٣"], "'host:٣' is not of the form HOST:PORT"),
         (["x", "--curve-camera", "y"], "--curve-camera and --curve-bridge go together"),

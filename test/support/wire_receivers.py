@@ -12,6 +12,8 @@ from typing import Any
 import zmq
 from harness import free_port
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import resolve, with_port
 from vla_inference_ros.core.wire import ROBOT_TOPIC
 
 _TIMEOUT_MS = 100  # how often it is looked whether to stop
@@ -35,20 +37,23 @@ class Receivers:
 
 
 @contextmanager
-def receiving() -> Iterator[Receivers]:
-    """Sockets that take what is sent, and at the end also what is still on its way."""
-    got = Receivers(robot=f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}")
+def receiving(host: str = "127.0.0.1") -> Iterator[Receivers]:
+    """Sockets of a host that take what is sent, and at the end also what is still on its way."""
+    robot_port = free_port(socket.SOCK_STREAM)
+    got = Receivers(robot=zmq_address.endpoint(host, robot_port))
     context: zmq.Context[Any] = zmq.Context()
     stopping = threading.Event()
     pull, sub = context.socket(zmq.PULL), context.socket(zmq.SUB)
-    got.camera = f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}"
+    zmq_address.bind(pull, host, 0)
+    got.camera = pull.get_string(zmq.LAST_ENDPOINT)
     sub.set(zmq.RECONNECT_IVL, 10)
-    sub.connect(got.robot)
+    zmq_address.connect(sub, host, robot_port)
     sub.set(zmq.SUBSCRIBE, ROBOT_TOPIC)
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("127.0.0.1", 0))
+    family, own = resolve(host, 0)
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    udp.bind(own)
     udp.settimeout(_TIMEOUT_MS / 1000)
-    got.sensor = f"127.0.0.1:{udp.getsockname()[1]}"
+    got.sensor = with_port(host, udp.getsockname()[1])
 
     def take(from_socket: Any, into: list[list[bytes]]) -> None:
         is_over = False

@@ -9,12 +9,27 @@ from vla_inference_ros.web.access import Access, check_token, is_local, new_toke
 TOKEN = "0123456789abcdef"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "::1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "::1", "[::1]", "::ffff:127.0.0.1"]
+)
 def test_these_are_for_this_machine_alone(host: str) -> None:
     assert is_local(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "robot", "", "localhost.evil.com"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0.0.0.0",
+        "*",
+        "::",
+        "fe80::1%eth0",
+        "::ffff:10.0.0.7",
+        "10.0.0.7",
+        "robot",
+        "",
+        "localhost.evil.com",
+    ],
+)
 def test_these_are_not(host: str) -> None:
     assert not is_local(host)
 

@@ -11,8 +11,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from ipv6 import needs_ipv6
 from ports import free_port
 
+from vla_inference_ros.core.address import with_port
 from vla_inference_ros.core.worker import Worker
 from vla_inference_ros.web import server as server_module
 from vla_inference_ros.web.access import Access
@@ -300,3 +302,32 @@ def test_it_stops_at_once_with_browsers_there() -> None:
 def test_a_port_in_use_is_an_error(served: Served) -> None:
     with pytest.raises(OSError, match="in use"):
         PageServer(Board(3.0), Access("127.0.0.1", ""), served.port, now=time.time, period=1.0)
+
+
+@pytest.mark.parametrize(
+    ("listened", "asked"),
+    [
+        ("::1", ["::1"]),
+        ("[::1]", ["::1"]),
+        ("*", ["127.0.0.1", "::1"]),
+        ("::", ["127.0.0.1", "::1"]),
+    ],
+)
+@needs_ipv6
+def test_it_listens_to_ipv6(listened: str, asked: list[str]) -> None:
+    port = free_port()
+    access = Access(listened, TOKEN)
+    server = PageServer(Board(3.0), access, port, now=lambda: 1000.0, period=PERIOD)
+    worker = Worker("web server", server.run)
+    worker.start()
+    try:
+        for host in asked:
+            connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+            for path, status in (("/", 403), (f"/?token={TOKEN}", 302)):
+                connection.request("GET", path, headers={"Host": with_port(host, port)})
+                with connection.getresponse() as response:
+                    assert response.status == status
+                    response.read()
+            connection.close()
+    finally:
+        worker.stop()

@@ -7,6 +7,8 @@ import struct
 import time
 from dataclasses import dataclass
 
+from vla_inference_ros.core.address import named, new_socket, to_listen_on
+
 # Linux socket options that Python's socket module does not name.
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPNS = 35
@@ -21,7 +23,7 @@ _ANCILLARY_SIZE = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_DROP_CO
 class Datagram:
     """``receive_time`` is the kernel's [Unix s]; ``dropped`` counts datagrams lost before it.
 
-    ``source`` is the IPv4 address, and ``port`` the UDP port, that it says it comes from.
+    ``source`` is the address, IPv4 or IPv6, and ``port`` the UDP port that it says it comes from.
     """
 
     data: bytes
@@ -39,8 +41,11 @@ class UdpReceiver:
     """
 
     def __init__(self, host: str, port: int, buffer_bytes: int, timeout: float) -> None:
-        """Bind, or raise OSError. ``receive`` gives up after ``timeout`` seconds."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        """Bind to a host as `address.to_listen_on` takes it, or raise OSError. ``receive`` gives up
+        after ``timeout`` seconds.
+        """
+        family, address = to_listen_on(host, port)
+        self._socket = new_socket(family, socket.SOCK_DGRAM)
         try:
             self._socket.settimeout(timeout)
             self.buffer_bytes = self._enlarge_buffer(buffer_bytes)
@@ -49,7 +54,7 @@ class UdpReceiver:
                     self._socket.setsockopt(socket.SOL_SOCKET, option, 1)
                 except OSError:  # not Linux: see the class
                     break
-            self._socket.bind((host, port))
+            self._socket.bind(address)
         except BaseException:
             self._socket.close()
             raise
@@ -73,9 +78,7 @@ class UdpReceiver:
     def receive(self) -> Datagram | None:
         """The next datagram; None if none came in time."""
         try:
-            data, ancillary, _, (source, port) = self._socket.recvmsg(
-                _MAX_DATAGRAM, _ANCILLARY_SIZE
-            )
+            data, ancillary, _, sender = self._socket.recvmsg(_MAX_DATAGRAM, _ANCILLARY_SIZE)
         except TimeoutError:
             return None
         receive_time, dropped = time.time(), 0
@@ -88,7 +91,7 @@ class UdpReceiver:
             elif kind == _SO_RXQ_OVFL and len(value) == _DROP_COUNT.size:
                 total = _DROP_COUNT.unpack(value)[0]
                 dropped, self._dropped = (total - self._dropped) % 2**32, total
-        return Datagram(data, receive_time, dropped, source, port)
+        return Datagram(data, receive_time, dropped, *named(sender))
 
     def close(self) -> None:
         """Release the port."""

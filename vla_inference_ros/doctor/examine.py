@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from vla_inference_ros.core.address import with_port
 from vla_inference_ros.doctor import (
     clocks,
     computing,
@@ -82,7 +83,7 @@ def _senders(settings: Settings, heard: Hearing) -> list[Result]:
             senders.robot(
                 heard.robot,
                 _limits(settings, "action_expert", "robot"),
-                where=f"{settings.of(ROBOT, 'host')}:{settings.of(ROBOT, 'port')}",
+                where=with_port(settings.of(ROBOT, "host"), settings.of(ROBOT, "port")),
                 unreachable=heard.robot_unreachable,
                 needed=bool(settings.of("action_expert", "robot_required")),
             )

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import zmq
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import plain, with_port
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.curve import (
     ClientKeys,
@@ -85,9 +87,10 @@ def listen_to_cameras(settings: Settings, seconds: float, stop: threading.Event)
         if keys is not None:
             stack.enter_context(serving(receiver, keys))
         try:
-            receiver.bind(f"tcp://{of('bind_address')}:{of('port')}")
+            zmq_address.bind(receiver, of("bind_address"), int(of("port")))
         except zmq.ZMQError as error:
-            raise ListenError(f"TCP {of('bind_address')}:{of('port')}: {error}") from error
+            where = with_port(of("bind_address"), int(of("port")))
+            raise ListenError(f"TCP {where}: {error}") from error
         for parts in _messages(receiver, seconds, stop):
             _take_frame(ears, views, parts, int(settings.of("camera_bridge", "max_pixels")))
     heard = {view: ear.result() for view, ear in ears.views.items()}
@@ -112,9 +115,10 @@ def listen_to_robot(settings: Settings, seconds: float, stop: threading.Event) -
         if keys is not None:
             secure_client(receiver, keys)
         try:
-            receiver.connect(f"tcp://{of('host')}:{of('port')}")
+            zmq_address.connect(receiver, of("host"), int(of("port")))
         except zmq.ZMQError as error:
-            raise ListenError(f"TCP {of('host')}:{of('port')}: {error}") from error
+            where = with_port(of("host"), int(of("port")))
+            raise ListenError(f"TCP {where}: {error}") from error
         for parts in _messages(receiver, seconds, stop):
             received = time.time()
             try:
@@ -150,7 +154,8 @@ def listen_to_sensor(settings: Settings, seconds: float, stop: threading.Event) 
     try:
         receiver = UdpReceiver(of("bind_address"), int(of("port")), buffer, _LOOK_PERIOD)
     except OSError as error:
-        raise ListenError(f"UDP {of('bind_address')}:{of('port')}: {error}") from error
+        where = with_port(of("bind_address"), int(of("port")))
+        raise ListenError(f"UDP {where}: {error}") from error
     end = time.monotonic() + seconds
     try:
         while time.monotonic() < end and not stop.is_set():
@@ -183,7 +188,7 @@ def listen_to_sensor(settings: Settings, seconds: float, stop: threading.Event) 
 def why_unreachable(host: str, port: int) -> str:
     """What keeps a TCP connection to a host from being made; '' if nothing does."""
     try:
-        socket.create_connection((host, port), _CONNECTING).close()
+        socket.create_connection((plain(host), port), _CONNECTING).close()
     except (OSError, UnicodeError, OverflowError) as error:  # of no host's name, of no port
         return getattr(error, "strerror", None) or str(error)
     return ""

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vla_inference_ros.core.address import new_socket, to_listen_on, with_port
 from vla_inference_ros.doctor.result import Result, ok, problem, warning
 from vla_inference_ros.doctor.settings import Settings
 from vla_inference_ros.graph import PACKAGE
 from vla_inference_ros.launch_arguments import FAULT_NODE
 
 _LISTENING = "0A"  # a TCP socket's state in /proc/net
-_EVERYWHERE = ("*", "", "0.0.0.0")
 _COMMAND_SHOWN = 100  # letters of a process's command line
 
 
@@ -102,19 +102,19 @@ def gather_ports(wanted: Sequence[WantedPort]) -> list[PortFacts]:
 def gather_port(wanted: WantedPort, proc: Path = Path("/proc")) -> PortFacts:
     """Tries to bind a port as its node would; if it is taken, looks by whom."""
     kind = socket.SOCK_STREAM if wanted.protocol == "TCP" else socket.SOCK_DGRAM
-    address = "0.0.0.0" if wanted.address in _EVERYWHERE else wanted.address
-    with socket.socket(socket.AF_INET, kind) as probe:
-        if wanted.protocol == "TCP":  # as libzmq does, so that old connections do not matter
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, wanted.port))
-        except OverflowError:
-            return PortFacts(wanted, errno.EINVAL, "it is not 1 to 65535")
-        except OSError as error:  # also of an address that is none
-            number = error.errno or errno.EINVAL
-            taken = number == errno.EADDRINUSE
-            holders = find_holders(wanted.protocol, wanted.port, proc) if taken else ()
-            return PortFacts(wanted, number, error.strerror or str(error), holders)
+    if not 1 <= wanted.port <= 65535:
+        return PortFacts(wanted, errno.EINVAL, "it is not 1 to 65535")
+    try:
+        family, address = to_listen_on(wanted.address, wanted.port)
+        with new_socket(family, kind) as probe:
+            if wanted.protocol == "TCP":  # as libzmq does, so that old connections do not matter
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:  # also of an address that is none
+        number = error.errno or errno.EINVAL
+        taken = number == errno.EADDRINUSE
+        holders = find_holders(wanted.protocol, wanted.port, proc) if taken else ()
+        return PortFacts(wanted, number, error.strerror or str(error), holders)
     return PortFacts(wanted, 0, "")
 
 
@@ -128,7 +128,7 @@ def port_is_free(facts: PortFacts) -> Result:
     if facts.error != errno.EADDRINUSE:
         return problem(
             check,
-            f"{told}: {wanted.address}:{wanted.port} cannot be bound: {facts.reason}",
+            f"{told}: {with_port(wanted.address, wanted.port)} cannot be bound: {facts.reason}",
             "give an address of this host in bind_address, and a port of its own, 1024 to 65535",
         )
     holders = ", ".join(map(str, facts.holders)) or "a process that cannot be seen from here"

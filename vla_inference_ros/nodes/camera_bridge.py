@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from vla_inference_ros.convert import compressed_image, frame_info, image
+from vla_inference_ros.core.address import LISTEN_ON
 from vla_inference_ros.core.clock import CLOCK_MODES, ClockReading
 from vla_inference_ros.core.newest import NewestItems
 from vla_inference_ros.core.pictures import decode
@@ -60,7 +61,7 @@ class CameraBridgeConfig(ThreadConfig):
         minimum=1,
         maximum=65535,
     )
-    bind_address: str = parameter("*", "address to listen on; * for all")
+    bind_address: str = parameter("*", LISTEN_ON)
     curve_certificate: str = parameter("", curve_parameters.CERTIFICATE)
     curve_clients: str = parameter("", curve_parameters.CLIENTS)
     view_map: list[str] = parameter(

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Any
 
+from vla_inference_ros.core.address import LISTEN_ON
 from vla_inference_ros.core.wire import CAMERA_PORT, ROBOT_PORT, SENSOR_PORT
 from vla_inference_ros.nodes.parameters import follow, parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode, run
@@ -55,7 +56,7 @@ def _content(stream: str, what: str) -> dict[str, Any]:
 class FaultInjectorConfig:
     """Parameters of the fault injector."""
 
-    bind_address: str = parameter("0.0.0.0", "address to listen on; 0.0.0.0 for all")
+    bind_address: str = parameter("*", LISTEN_ON)
     camera_listen_port: int = parameter(15555, "TCP port that the cameras push to", **_PORTS)
     camera_host: str = parameter("127.0.0.1", "host of the camera bridge")
     camera_port: int = parameter(CAMERA_PORT, "TCP port of the camera bridge", **_PORTS)

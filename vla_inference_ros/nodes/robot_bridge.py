@@ -12,6 +12,7 @@ from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 
 from vla_inference_ros import convert
+from vla_inference_ros.core.address import with_port
 from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.limits import (
     JOINT_MAXIMA,
@@ -41,7 +42,9 @@ _MAX_BYTES = 65536  # of a message's part; a robot packet has 68
 class RobotBridgeConfig(ThreadConfig):
     """Parameters of the robot bridge."""
 
-    host: str = parameter("127.0.0.1", "host of the robot sender (the rig's is 10.130.41.111)")
+    host: str = parameter(
+        "127.0.0.1", "host of the robot sender (the rig's is 10.130.41.111); IPv6 too, such as ::1"
+    )
     port: int = parameter(
         ROBOT_PORT, "TCP port of the robot sender's ZMQ PUB socket", minimum=1, maximum=65535
     )
@@ -101,7 +104,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
         self._socket.subscribe(ROBOT_TOPIC)
         self._socket.connect(self.config.host, self.config.port, keys)
         self.add_worker("robot socket", self._receive)
-        self.get_logger().info(f"listening to {self.config.host}:{self.config.port}")
+        self.get_logger().info(f"listening to {with_port(self.config.host, self.config.port)}")
 
     def release(self) -> None:
         """Close the connection."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vla_inference_ros.convert import sensor_batch
+from vla_inference_ros.core.address import LISTEN_ON, with_port
 from vla_inference_ros.core.allow_list import AllowList
 from vla_inference_ros.core.clock import CLOCK_MODES
 from vla_inference_ros.core.limits import MOST_ASCAN, MOST_FORCE, SensorLimits
@@ -34,10 +35,11 @@ class SensorBridgeConfig(ThreadConfig):
     port: int = parameter(
         SENSOR_PORT, "UDP port that the sensor sends to", minimum=1, maximum=65535
     )
-    bind_address: str = parameter("0.0.0.0", "address to listen on; 0.0.0.0 for all")
+    bind_address: str = parameter("*", LISTEN_ON)
     allowed_sources: str = parameter(
         "",
-        "addresses and networks that may send, such as 192.168.1.20, 10.0.0.0/8; '' for all",
+        "addresses and networks that may send, such as 192.168.1.20, 10.0.0.0/8, fd00::/8; '' for "
+        "all",
     )
     frame_id: str = parameter("sensor", "frame of the force and the A-scans")
     clock_mode: str = parameter("calibrate", CLOCK_MODE, choices=CLOCK_MODES)
@@ -85,8 +87,8 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         except OSError as error:
             raise StartError(
                 f"parameters 'bind_address' and 'port': cannot listen on UDP "
-                f"{config.bind_address}:{config.port}: {error}. Does another program, or an "
-                f"earlier run, hold port {config.port}?"
+                f"{with_port(config.bind_address, config.port)}: {error}. Does another program, or "
+                f"an earlier run, hold port {config.port}?"
             ) from error
         if self._socket.buffer_bytes < config.receive_buffer:
             self.get_logger().warning(
@@ -131,7 +133,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
         samples = SensorDatagram.unpack(datagram.data)
         self._limits.check(samples)
         stamps = self._sender.stamps_of(
-            Sender(datagram.source, datagram.port, f"{datagram.source}:{datagram.port}")
+            Sender(datagram.source, datagram.port, with_port(datagram.source, datagram.port))
         )
         if stamps is None:
             return

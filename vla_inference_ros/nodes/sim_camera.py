@@ -9,7 +9,7 @@ from vla_inference_ros.core.wire import CAMERA_PORT
 from vla_inference_ros.nodes import curve_parameters
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
 from vla_inference_ros.nodes.sim_node import SimNode
-from vla_inference_ros.nodes.vla_node import run
+from vla_inference_ros.nodes.vla_node import StartError, run
 from vla_inference_ros.sim.scene import PictureFormat
 from vla_inference_ros.sim.senders import CAMERA_NAMES, CameraConfig, CameraSender
 from vla_inference_ros.sim.source import SourceError
@@ -74,6 +74,8 @@ class SimCamera(SimNode[SimCameraConfig]):
             )
         except SourceError as error:
             raise ParameterError(f"parameter 'source': {error}") from error
+        except OSError as error:
+            raise StartError(f"parameter 'host': {error}") from error
         self.send_with(sender, f"{len(config.cameras)} cameras at {config.fps:g} Hz")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vla_inference_ros.core.address import LISTEN_ON
 from vla_inference_ros.core.wire import ROBOT_PORT
 from vla_inference_ros.nodes import curve_parameters
 from vla_inference_ros.nodes.parameters import parameter
@@ -17,7 +18,7 @@ from vla_inference_ros.sim.senders import RobotConfig, RobotSender
 class SimRobotConfig:
     """Parameters of the simulated robot."""
 
-    bind_address: str = parameter("*", "address to listen on; * for all")
+    bind_address: str = parameter("*", LISTEN_ON)
     port: int = parameter(
         ROBOT_PORT, "port that the robot bridge connects to", minimum=1, maximum=65535
     )

@@ -13,6 +13,7 @@ import cv2
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 
+from vla_inference_ros.core.address import EVERYWHERE, with_port
 from vla_inference_ros.core.priority import threads
 from vla_inference_ros.model.interface import VIEWS
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
@@ -33,7 +34,8 @@ class WebViewConfig:
 
     web_port: int = parameter(8088, "TCP port of the page", minimum=1, maximum=65535)
     web_host: str = parameter(
-        "127.0.0.1", "address or name to listen on; 0.0.0.0 for all, which needs the token"
+        "127.0.0.1",
+        "address or name to listen on; * for all, 0.0.0.0 for all of IPv4, which need the token",
     )
     token: str = parameter(
         "",
@@ -80,12 +82,9 @@ class WebView(VlaNode[WebViewConfig]):
     def start(self) -> None:
         """Serve."""
         self.add_worker("web server", self._server.run)
-        shown = self.config.web_host
-        if shown in ("0.0.0.0", "::"):
-            shown = socket.gethostname()
-        elif ":" in shown:
-            shown = f"[{shown}]"
-        address = f"http://{shown}:{self.config.web_port}/"
+        host = self.config.web_host
+        shown = socket.gethostname() if host in ("0.0.0.0", *EVERYWHERE) else host
+        address = f"http://{with_port(shown, self.config.web_port)}/"
         self.get_logger().info(f"the live view is at {address}")
         if self._token:  # not for the log, which others read
             print(f"open {address}?token={self._token}", flush=True)
@@ -135,7 +134,7 @@ class WebView(VlaNode[WebViewConfig]):
 def _token(config: WebViewConfig) -> str:
     """The token in force; '' where none is needed."""
     if not config.web_host:
-        raise ParameterError("parameter 'web_host' is empty: 127.0.0.1, or 0.0.0.0 for all")
+        raise ParameterError("parameter 'web_host' is empty: 127.0.0.1, or * for all")
     if not config.token:
         return "" if is_local(config.web_host) else new_token()
     try:

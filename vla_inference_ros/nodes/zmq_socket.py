@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import unmapped, with_port
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.priority import starting_threads, thread_names, threads
 from vla_inference_ros.core.source import Listening
@@ -42,7 +44,7 @@ class Peer:
     connection: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}" if self.port else self.address
+        return with_port(self.address, self.port) if self.port else self.address
 
 
 class ZmqReceiver:
@@ -59,7 +61,7 @@ class ZmqReceiver:
         self.listening = Listening(time.monotonic())
         self._peers: dict[tuple[str, int], Peer] = {}
         self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
-        self._endpoint = ""  # that we connect to
+        self._endpoint: tuple[str, int] | None = None  # that we connect to
         self._encrypted = False
         self._refused = False  # whether the last event was a refusal
         self._lost: float | None = None  # since when nobody connects us again [steady s]
@@ -80,33 +82,42 @@ class ZmqReceiver:
         self._socket.set(zmq.SUBSCRIBE, topic)
 
     def bind(self, address: str, port: int, keys: ServerKeys | None = None) -> None:
-        """Bind to a TCP port; StartError says which parameter is at fault."""
-        endpoint = f"tcp://{address}:{port}"
+        """Bind to a TCP port of an address, as `zmq_address.bind` takes it; StartError says which
+        parameter is at fault.
+        """
         self._encrypted = keys is not None
         if keys is not None:
             self._resources.enter_context(serving(self._socket, keys))
         try:
-            self._socket.bind(endpoint)
+            zmq_address.bind(self._socket, address, port)
         except zmq.ZMQError as error:
             self.close()
             raise StartError(
-                f"parameters 'bind_address' and 'port': cannot listen on {endpoint}: {error}. "
+                f"parameters 'bind_address' and 'port': cannot listen on "
+                f"{zmq_address.endpoint(address, port)}: {error}. "
                 f"Does another program, or an earlier run, hold port {port}?"
             ) from error
 
     def connect(self, host: str, port: int, keys: ClientKeys | None = None) -> None:
         """Connect to a TCP port, now or whenever it appears; StartError if that is no address."""
-        self._endpoint = f"tcp://{host}:{port}"
+        self._endpoint = (host, port)
         self._encrypted = keys is not None
         if keys is not None:
             secure_client(self._socket, keys)
         try:
-            self._socket.connect(self._endpoint)
+            unknown = zmq_address.connect(self._socket, host, port)
         except zmq.ZMQError as error:
             self.close()
             raise StartError(
-                f"parameters 'host' and 'port': cannot connect to {self._endpoint}: {error}"
+                "parameters 'host' and 'port': cannot connect to "
+                f"{zmq_address.endpoint(host, port)}: {error}"
             ) from error
+        if unknown:
+            self._stream.warn(
+                "unknown host",
+                f"the host {host!r} has no address now ({unknown}): it is looked up again and "
+                "again. Is the name right?",
+            )
 
     def messages(self, stopping: threading.Event) -> Iterator[list[bytes]]:
         """The parts of each message that comes, until ``stopping`` is set."""
@@ -149,7 +160,8 @@ class ZmqReceiver:
 
     def _peer_of(self, message: zmq.Frame) -> Peer:
         try:
-            address, connection = str(message.get("Peer-Address")), int(message.get(zmq.SRCFD))
+            address = unmapped(str(message.get("Peer-Address")))
+            connection = int(message.get(zmq.SRCFD))
         except zmq.ZMQError:  # a transport that has no such thing
             return Peer("", 0, -1)
         found = self._peers.get((address, connection))
@@ -161,11 +173,11 @@ class ZmqReceiver:
     def _follow_connections(self, now: float) -> None:
         while self._monitor.poll(0):
             self._note(zmq.Event(recv_monitor_message(self._monitor)["event"]), now)
-        if self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
+        if self._endpoint and self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
             # libzmq gives a connection up for good over which came what it will not take.
             with suppress(zmq.ZMQError):  # it may have dropped the endpoint itself
-                self._socket.disconnect(self._endpoint)
-            self._socket.connect(self._endpoint)
+                self._socket.disconnect(zmq_address.endpoint(*self._endpoint))
+            zmq_address.connect(self._socket, *self._endpoint)
             self._lost = None
 
     def _note(self, event: zmq.Event, now: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import split
 from vla_inference_ros.core.curve import (
     ClientKeys,
     CurveError,
@@ -200,21 +201,18 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _endpoint(text: str) -> str:
-    if not text.startswith("tcp://") or not _is_address(text.removeprefix("tcp://")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form tcp://HOST:PORT")
+    try:
+        zmq_address.host_and_port(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 
 def _address(text: str) -> tuple[str, int]:
-    if not _is_address(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form HOST:PORT")
-    host, _, port = text.rpartition(":")
-    return host, int(port)
-
-
-def _is_address(text: str) -> bool:
-    found = re.fullmatch(r"[^\s:/]+:(\d{1,5})", text, re.ASCII)
-    return found is not None and 1 <= int(found[1]) <= 65535
+    try:
+        return split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _streams(text: str) -> list[str]:

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import resolve, with_port
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.wire import (
     ASCAN_LENGTH,
@@ -29,7 +31,8 @@ from vla_inference_ros.core.wire import (
 PATIENCE = 10.0  # with a receiver that takes nothing, once there was one [s]
 _FRAMES_QUEUED = 30
 _LINGER = 10.0  # until what was sent must have left [s]
-_UDP_TABLE = Path("/proc/net/udp")  # Linux's list of UDP sockets, of this network namespace
+# Linux's lists of UDP sockets, of this network namespace.
+_UDP_TABLES = (Path("/proc/net/udp"), Path("/proc/net/udp6"))
 _LOOK_PERIOD = 0.05  # how often it is looked whether somebody listens by UDP [s]
 _QUEUE_PERIOD = 0.0002  # how often it is looked whether a receiver has read everything [s]
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -74,8 +77,8 @@ class CameraOutlet:
             events = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
             self._monitor = self._socket.get_monitor_socket(events)
             try:
-                self._socket.connect(endpoint)
-            except zmq.ZMQError as error:
+                zmq_address.connect(self._socket, *zmq_address.host_and_port(endpoint))
+            except (ValueError, zmq.ZMQError) as error:
                 raise OutletError(f"cannot send frames to {endpoint}: {error}") from error
             self._resources = stack.pop_all()
 
@@ -127,8 +130,8 @@ class RobotOutlet:
             if keys is not None:
                 stack.enter_context(serving(self._socket, keys))
             try:
-                self._socket.bind(endpoint)
-            except zmq.ZMQError as error:
+                zmq_address.bind(self._socket, *zmq_address.host_and_port(endpoint))
+            except (ValueError, zmq.ZMQError) as error:
                 raise OutletError(
                     f"cannot publish robot packets on {endpoint}: {error}. Is a robot's host, or a "
                     "simulated one, running here already?"
@@ -188,17 +191,21 @@ class SensorOutlet:
         """With ``in_step`` a receiver on this host gets a datagram when it has read the one before.
         ``patience`` [s] is how long one may have to wait. OutletError if there is no such host.
         """
-        self._to, self._port = f"{host}:{port}", port
+        self._to, self._port = with_port(host, port), port
         self._patience, self._in_step = patience, in_step
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._socket.connect((host, port))
+            family, address = resolve(host, port)
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise OutletError(f"cannot send samples to {self._to}: {error}") from error
+        try:
+            self._socket.connect(address)
         except OSError as error:
             self._socket.close()
             raise OutletError(f"cannot send samples to {self._to}: {error}") from error
         self._socket.settimeout(patience)
         is_here = self._socket.getsockname()[0] == self._socket.getpeername()[0]
-        self._is_seen = is_here and _UDP_TABLE.exists()
+        self._is_seen = is_here and _UDP_TABLES[0].exists()
 
     def await_receiver(self, patience: float) -> str:
         """Wait until somebody listens, if that can be seen."""
@@ -247,7 +254,8 @@ class SensorOutlet:
 
 def unread_bytes(port: int) -> Iterator[int]:
     """How much each socket that is bound to a UDP port has not read yet [bytes]."""
-    for line in _UDP_TABLE.read_text().splitlines()[1:]:
+    tables = (table.read_text() for table in _UDP_TABLES if table.exists())  # perhaps no IPv6
+    for line in (line for table in tables for line in table.splitlines()[1:]):
         cells = line.split()  # number, local and remote address, state, send:receive queue, ...
         if int(cells[1].rpartition(":")[2], 16) == port:
             yield int(cells[4].rpartition(":")[2], 16)

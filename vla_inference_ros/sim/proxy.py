@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import zmq
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import new_socket, resolve, to_listen_on, with_port
 from vla_inference_ros.sim.faults import FaultCounts, FaultLine, Faults
 from vla_inference_ros.sim.formats import (
     CameraFormat,
@@ -120,17 +122,17 @@ class _ZmqProxy(Proxy):
         self._poller.register(self._from, zmq.POLLIN)
 
     def _listen(self, end: zmq.Socket[bytes], route: Route) -> None:
-        endpoint = f"tcp://{route.bind_host}:{route.bind_port}"
+        endpoint = zmq_address.endpoint(route.bind_host, route.bind_port)
         try:
-            end.bind(endpoint)
+            zmq_address.bind(end, route.bind_host, route.bind_port)
         except zmq.ZMQError as error:
             raise OSError(f"{self.name} proxy cannot listen on {endpoint}: {error}") from error
         self.port = int(end.get_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
     def _connect(self, end: zmq.Socket[bytes], route: Route) -> None:
-        endpoint = f"tcp://{route.host}:{route.port}"
+        endpoint = zmq_address.endpoint(route.host, route.port)
         try:
-            end.connect(endpoint)
+            zmq_address.connect(end, route.host, route.port)
         except zmq.ZMQError as error:
             raise OSError(f"{self.name} proxy cannot connect to {endpoint}: {error}") from error
 
@@ -190,17 +192,18 @@ class SensorProxy(Proxy):
         """``route.host`` is the bridge's; raises OSError."""
         super().__init__(SensorFormat(), route.seed)
         try:
-            self._bridge = (socket.gethostbyname(route.host), route.port)
+            family, self._bridge = resolve(route.host, route.port)
         except OSError as error:
             raise OSError(f"sensor proxy cannot find host {route.host!r}: {error}") from error
         with ExitStack() as stack:
-            self._from = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            self._to = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            self._from.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER)
+            self._to = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             try:
-                self._from.bind((route.bind_host, route.bind_port))
+                own_family, own = to_listen_on(route.bind_host, route.bind_port)
+                self._from = stack.enter_context(new_socket(own_family, socket.SOCK_DGRAM))
+                self._from.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER)
+                self._from.bind(own)
             except OSError as error:
-                where = f"udp://{route.bind_host}:{route.bind_port}"
+                where = f"udp://{with_port(route.bind_host, route.bind_port)}"
                 raise OSError(f"sensor proxy cannot listen on {where}: {error}") from error
             self._from.setblocking(False)
             self._to.setblocking(False)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import zmq
 
+from vla_inference_ros.core import zmq_address
+from vla_inference_ros.core.address import resolve
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.jpeg import jpeg_size
 from vla_inference_ros.core.wire import (
@@ -102,7 +104,9 @@ class CameraSender:
     def __init__(
         self, config: CameraConfig, on_sent: Callable[[CameraFrame], None] | None = None
     ) -> None:
-        """Opens the sources and fills the pools, which can take seconds; raises ``SourceError``."""
+        """Opens the sources and fills the pools, which can take seconds; raises ``SourceError``,
+        and OSError for what is no host.
+        """
         if not config.names or len(config.sources) > len(config.names):
             raise ValueError(f"{len(config.sources)} sources for {len(config.names)} cameras")
         self._config, self._on_sent = config, on_sent
@@ -122,7 +126,11 @@ class CameraSender:
             self._socket.set(zmq.IMMEDIATE, 1)  # before a receiver is there, drop instead of queue
             if config.keys is not None:
                 secure_client(self._socket, config.keys)
-            self._socket.connect(f"tcp://{config.host}:{config.port}")
+            try:
+                zmq_address.connect(self._socket, config.host, config.port)
+            except zmq.ZMQError as error:
+                where = zmq_address.endpoint(config.host, config.port)
+                raise OSError(f"camera sender cannot connect to {where}: {error}") from error
             self._resources = stack.pop_all()
 
     def send(self, camera: int, t: float) -> None:
@@ -165,10 +173,10 @@ class RobotSender:
             if config.keys is not None:
                 stack.enter_context(serving(self._socket, config.keys))
             try:
-                self._socket.bind(f"tcp://{config.bind_host}:{config.port}")
+                zmq_address.bind(self._socket, config.bind_host, config.port)
             except zmq.ZMQError as error:
-                where = f"{config.bind_host}:{config.port}"
-                raise OSError(f"robot sender cannot bind tcp://{where}: {error}") from error
+                where = zmq_address.endpoint(config.bind_host, config.port)
+                raise OSError(f"robot sender cannot bind {where}: {error}") from error
             self.port = int(self._socket.get_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
             self._resources = stack.pop_all()
 
@@ -211,10 +219,10 @@ class SensorSender:
         self._config, self._on_sent = config, on_sent
         self.sent = self.dropped = self.skipped = 0
         try:
-            self._to = (socket.gethostbyname(config.host), config.port)
+            family, self._to = resolve(config.host, config.port)
         except OSError as error:
             raise OSError(f"sensor sender cannot find host {config.host!r}: {error}") from error
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def send(self, t: float) -> None:

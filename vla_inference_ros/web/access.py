@@ -14,6 +14,8 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from vla_inference_ros.core.address import plain, unmapped
+
 TOKEN_LENGTH = 16  # characters that a token must have
 _TOKEN = re.compile(rf"[A-Za-z0-9_-]{{{TOKEN_LENGTH},200}}")
 
@@ -75,4 +77,4 @@ def _is_address(text: str) -> bool:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(text)
+    return ipaddress.ip_address(unmapped(plain(text)))

@@ -21,6 +21,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 
+from vla_inference_ros.core.address import EVERYWHERE, plain
 from vla_inference_ros.web.access import Access
 from vla_inference_ros.web.board import Board
 
@@ -79,7 +80,8 @@ class PageServer:
         self.pages = {
             name: (kind, (folder / file).read_bytes()) for name, (file, kind) in _PAGE.items()
         }
-        self._sockets = bind_sockets(port, access.host)
+        everywhere = access.host in EVERYWHERE  # of IPv4 and IPv6: tornado makes a socket for each
+        self._sockets = bind_sockets(port, None if everywhere else plain(access.host))
         for each in self._sockets:
             each.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
 
