@@ -89,12 +89,26 @@ def test_all_topics_of_a_run_are_recorded(use_sim_time: bool, tmp_path: Path) ->
         "--qos-profile-overrides-path": [str(QOS)],
         "--storage-config-file": [str(STORAGE)],
         "--max-cache-size": [str(128 * 1024 * 1024)],
+        "--max-bag-size": ["4000000000"],
+        "--max-bag-duration": ["0"],
         "--include-unpublished-topics": [],
         "--disable-keyboard-controls": [],
         "--topics": list(TOPICS),
     }
     assert found == expected | ({"--use-sim-time": []} if use_sim_time else {})
     assert command[-len(TOPICS) - 1] == "--topics"  # it takes all that follows
+
+
+def test_the_largest_file_leaves_room_for_what_waits(tmp_path: Path) -> None:
+    """It looks at what is written; up to twice its cache comes on top."""
+    found = options(rosbag2.record(tmp_path, START, False))
+    (size,), (cache,) = found["--max-bag-size"], found["--max-cache-size"]
+    assert int(size) + 2 * int(cache) < 1 << 32
+
+
+def test_a_bag_is_split_as_the_own_recorder_splits_it(tmp_path: Path) -> None:
+    found = options(rosbag2.record(tmp_path, START, False, 5_000_000, 60))
+    assert (found["--max-bag-size"], found["--max-bag-duration"]) == (["5000000"], ["60"])
 
 
 def test_a_bag_is_named_after_its_start_in_local_time(tmp_path: Path) -> None:

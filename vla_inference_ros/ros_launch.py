@@ -30,6 +30,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from vla_inference_ros import graph, rosbag2, watching
 from vla_inference_ros.launch_arguments import BAG_PLAYER, BAG_RECORDER
+from vla_inference_ros.recording.appending import MOST_BYTES
 
 _LAST_MOMENT = 1.0  # for what was inferred from a bag's last message [s]
 _down: set[str] = set()  # guests that have died and are not back yet
@@ -162,10 +163,13 @@ def _guests(name: str) -> list[LaunchDescriptionEntity]:
 def _bag_record(node: graph.NodeSpec, built: graph.Graph) -> ExecuteProcess:
     """``ros2 bag record`` with the parameters of the package's own recorder that it knows."""
     folder = node.parameters.get("output_dir", _parameter(built.params_file, node, "output_dir"))
+    size = _parameter(built.params_file, node, "max_bag_size")
     command = rosbag2.record(
         Path(str(folder or ".")).expanduser(),
         time.time(),
-        use_sim_time=bool(node.parameters.get("use_sim_time")),
+        bool(node.parameters.get("use_sim_time")),
+        MOST_BYTES if size is None else int(size),
+        int(_parameter(built.params_file, node, "max_bag_duration") or 0),
     )
 
     def restart(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from vla_inference_ros.graph import share
+from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.bag_writer import bag_name
 from vla_inference_ros.recording.topics import INPUTS, TOPICS
 
@@ -41,8 +42,16 @@ def can_play(path: Path) -> bool:
     return (path / "metadata.yaml").is_file()
 
 
-def record(output_dir: Path, start: float, use_sim_time: bool) -> list[str]:
-    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``."""
+def record(
+    output_dir: Path,
+    start: float,
+    use_sim_time: bool,
+    most_bytes: int = MOST_BYTES,
+    most_seconds: int = 0,
+) -> list[str]:
+    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``, of whose files
+    none has more; 0 for any size, and for any time.
+    """
     command = [
         *("ros2", "bag", "record"),
         *("--storage", "mcap"),
@@ -50,6 +59,8 @@ def record(output_dir: Path, start: float, use_sim_time: bool) -> list[str]:
         *("--qos-profile-overrides-path", str(_config("bag_qos.yaml"))),
         *("--storage-config-file", str(_config("bag_storage.yaml"))),
         *("--max-cache-size", str(_CACHE)),
+        *("--max-bag-size", str(most_bytes)),
+        *("--max-bag-duration", str(most_seconds)),
         # Topics on which nobody has published yet, too: joint states are only made for listeners.
         "--include-unpublished-topics",
         "--disable-keyboard-controls",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,12 @@ def offered_qos(latched: bool, depth: int) -> str:
     return yaml.safe_dump([profile], sort_keys=False).rstrip("\n")
 
 
-def information(storage: str, files: Sequence[FileSummary]) -> dict[str, Any]:
-    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3."""
+def information(
+    storage: str, files: Sequence[FileSummary], custom: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3, with ``custom`` data,
+    which rosbag2 keeps and does not read.
+    """
     counts: dict[TopicSummary, int] = {}
     for topic in (topic for file in files for topic in file.topics):
         key = TopicSummary(topic.name, topic.type, topic.qos, topic.type_hash, 0)
@@ -104,7 +108,7 @@ def information(storage: str, files: Sequence[FileSummary]) -> dict[str, Any]:
         "compression_mode": "",
         "relative_file_paths": [file.name for file in files],
         "files": [_file(file) for file in files],
-        "custom_data": None,
+        "custom_data": dict(custom) if custom else None,
         "ros_distro": os.environ.get("ROS_DISTRO", ""),
     }
 

@@ -1,39 +1,55 @@
 """Writes an MCAP file, so that it can be read as far as it has come at any moment.
 
-Messages gather in memory to a chunk, which then goes to the system at once, whole or not at all.
-What is kept of the chunks that are written, to list them at the file's end, is about 200 bytes of
-each: 5 MB of an hour at full rate.
+Messages gather in memory to a chunk, which then goes to the system at once, whole or not at all,
+and only if the file may then still have its end. What is kept of the chunks that are written, to
+list them at the file's end, is about 200 bytes of each: 5 MB of an hour at full rate.
 """
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import zlib
 from pathlib import Path
 
 from vla_inference_ros.recording import mcap_format as mcap
-from vla_inference_ros.recording.appending import open_new, stands, write_all
+from vla_inference_ros.recording.appending import check_size, open_new, stands, write_all
 
 # A larger file needs fewer entries in its index; a smaller one less memory to read [bytes].
 CHUNK_SIZE = 4 << 20
 _LIBRARY = "vla_inference_ros"
+# Of a file's end, more than it takes: what the bag's metadata say of a topic beside its name and
+# type, and all that does not grow [bytes].
+_TOPIC_END, _LEAST_END = 2048, 4096
+# Likewise beside a message's data, of a chunk's index for each channel, and of a chunk [bytes].
+_MESSAGE_ROOM, _CHANNEL_ROOM, _CHUNK_ROOM = 48, 32, 256
 
 
 class McapFile:
     """A file of ROS 2 messages. For one thread.
 
-    OSError always means that nothing was taken and that the file is as it was before.
+    OSError always means that nothing was taken and that the file is as it was before; with EFBIG,
+    that it is as large as it may be.
     """
 
-    def __init__(self, path: Path) -> None:
-        """A new file; OSError if it is there already."""
-        self._start_at(path, open_new(path), 0)
+    def __init__(self, path: Path, most: float = math.inf) -> None:
+        """A new file of ``most`` bytes, or of one message if that alone is more; OSError if it is
+        there already.
+        """
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        # Nobody is to find one that has no header yet, and holds up a whole bag.
+        part = path.with_name(f"{path.name}.part")
+        self._start_at(path, open_new(part), 0)
+        self._most = most
         try:
             header = mcap.record(mcap.HEADER, mcap.string("ros2"), mcap.string(_LIBRARY))
             self._append(mcap.MAGIC + header)
+            part.rename(path)
         except OSError:
             os.close(self._file)
-            path.unlink()
+            part.unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -62,25 +78,36 @@ class McapFile:
         self._path, self._file, self._size = path, descriptor, size
         self._schemas: list[mcap.Schema] = []
         self._channels: list[mcap.Channel] = []
-        self.statistics = mcap.Statistics()
+        self.statistics = mcap.Statistics()  # of what is with the system
         self._chunks = bytearray()  # their index records
+        self._most = math.inf
+        self._end = _LEAST_END  # what the end takes, but for the index of chunks [bytes]
+        self.has_ended = False
         self._begin_chunk()
 
     def _begin_chunk(self) -> None:
         self._chunk = bytearray()
         self._entries: dict[int, list[tuple[int, int]]] = {}  # log time and place, by channel
+        self._count = 0  # of messages in it
         self._first, self._last = 2**63 - 1, 0
 
     @property
-    def size(self) -> int:
-        """What has been written [bytes]."""
-        return self._size
+    def is_empty(self) -> bool:
+        """Whether it has not taken any message."""
+        return not self._entries and not self.statistics.chunks
+
+    @property
+    def pending(self) -> dict[int, int]:
+        """How many messages of each channel are not with the system yet."""
+        return {channel: len(entries) for channel, entries in self._entries.items()}
 
     def add_schema(self, name: str, encoding: str, text: str) -> int:
         """A message type; its id."""
         schema = mcap.Schema(len(self._schemas) + 1, name, encoding, text)
         self._schemas.append(schema)
-        self._chunk += schema.pack()
+        record = schema.pack()
+        self._chunk += record
+        self._end += len(record)
         return schema.id
 
     def add_channel(self, schema: int, topic: str, metadata: dict[str, str]) -> int:
@@ -88,24 +115,63 @@ class McapFile:
         channel = mcap.Channel(len(self._channels) + 1, schema, topic, "cdr", metadata)
         self._channels.append(channel)
         self.statistics.counts[channel.id] = 0
-        self._chunk += channel.pack()
+        record = channel.pack()
+        self._chunk += record
+        self._end += 2 * len(record) + _TOPIC_END
         return channel.id
 
     def write(self, channel: int, stamp_ns: int, data: bytes) -> None:
         """A message; it is with the system after the next ``flush``, or when its chunk is full."""
+        if self.has_ended:
+            raise _too_large()
         if self._entries and len(self._chunk) + len(data) > CHUNK_SIZE:
             self.flush()
+        self._check_room(len(data), math.inf if self.is_empty else self._most)
+        self._take(channel, stamp_ns, data)
+
+    def _take(self, channel: int, stamp_ns: int, data: bytes | bytearray) -> None:
         self._entries.setdefault(channel, []).append((stamp_ns, len(self._chunk)))
         self._first, self._last = min(self._first, stamp_ns), max(self._last, stamp_ns)
         self._chunk += mcap.RECORD.pack(mcap.MESSAGE, mcap.MESSAGE_HEAD.size + len(data))
         self._chunk += mcap.MESSAGE_HEAD.pack(channel, 0, stamp_ns, stamp_ns)
         self._chunk += data
-        self.statistics.add(channel, stamp_ns)
+        self._count += 1
+
+    def _check_room(self, length: int, most: float) -> None:
+        """For a message more, and the end."""
+        records = _MESSAGE_ROOM * (self._count + 1) + _CHANNEL_ROOM * len(self._channels)
+        size = self._size + len(self._chunk) + length + records + self._end_size()
+        check_size(size, most)
+
+    def _end_size(self) -> int:
+        """What the end takes, at most, with one chunk more."""
+        return len(self._chunks) + _CHUNK_ROOM + _CHANNEL_ROOM * len(self._channels) + self._end
+
+    def take_over(self, former: McapFile) -> None:
+        """Be the file after ``former``: with its schemas and channels, by the same ids, and with
+        what it has taken and could not write.
+        """
+        for schema in former._schemas:
+            self.add_schema(schema.name, schema.encoding, schema.text)
+        for channel in former._channels:
+            self.add_channel(channel.schema, channel.topic, channel.metadata)
+        entries = [
+            (place, number, stamp)
+            for number, found in former._entries.items()
+            for stamp, place in found
+        ]
+        for place, number, stamp in sorted(entries):
+            _, length = mcap.RECORD.unpack_from(former._chunk, place)
+            begin = place + mcap.RECORD.size
+            data = former._chunk[begin + mcap.MESSAGE_HEAD.size : begin + length]
+            self._take(number, stamp, data)
 
     def flush(self) -> None:
         """Hand the chunk that was begun to the system."""
         if not self._entries:
             return
+        if self.has_ended:
+            raise _too_large()
         length = len(self._chunk)
         head = mcap.CHUNK_HEAD.pack(self._first, self._last, length, zlib.crc32(self._chunk))
         head += mcap.string("") + length.to_bytes(8, "little")
@@ -122,16 +188,37 @@ class McapFile:
             offsets[channel] = at + size + index_size
             index_size += len(index)
             indexes.append(index)
+        self._ask_for(at + size + index_size + self._end_size())
         self._append(head, chunk, *indexes)
+        for channel, entries in self._entries.items():
+            for stamp, _ in entries:
+                self.statistics.add(channel, stamp)
         length = len(chunk)
         self._chunks += mcap.ChunkIndex(
             self._first, self._last, at, size, offsets, index_size, "", length, length
         ).pack()
         self.statistics.chunks += 1
 
+    def _ask_for(self, size: int) -> None:
+        """OSError with EFBIG if neither limit nor file system let the file have so many bytes."""
+        check_size(size)
+        try:
+            os.ftruncate(self._file, size)
+        except OSError as error:
+            if error.errno == errno.EFBIG:  # what else there is, writing will tell
+                raise
+        finally:
+            os.ftruncate(self._file, self._size)
+
     def finish(self, metadata: str) -> None:
-        """Write the end: ``metadata`` is the bag's, as YAML; the file is not closed by it."""
+        """Flush, and write the end."""
         self.flush()
+        self.end(metadata)
+
+    def end(self, metadata: str) -> None:
+        """Write the end, after which nothing is taken: ``metadata`` is the bag's, as YAML. What has
+        not been flushed is not in the file, which is not closed by it.
+        """
         at = self._size
         text = mcap.mapping({"serialized_metadata": metadata})
         bag = mcap.record(mcap.METADATA, mcap.string("rosbag2"), text)
@@ -156,6 +243,7 @@ class McapFile:
                 offsets += mcap.record(mcap.SUMMARY_OFFSET, bytes([opcode]), numbers)
                 place += len(group)
         self._append(bag, end, *groups.values(), offsets, mcap.footer(start, place))
+        self.has_ended = True
 
     def is_there(self) -> bool:
         """Whether the file still stands where it was made."""
@@ -174,3 +262,7 @@ class McapFile:
             os.lseek(self._file, self._size, os.SEEK_SET)
             raise
         self._size += sum(map(len, pieces))
+
+
+def _too_large() -> OSError:
+    return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
