@@ -23,7 +23,9 @@ from vla_inference_ros.recording.bag_writer import bag_name
 from vla_inference_ros.recording.topics import IMAGES, INPUTS, TOPICS
 
 START = 1_700_000_000.0
-QOS, STORAGE = (graph.share() / "config" / name for name in ("bag_qos.yaml", "bag_storage.yaml"))
+QOS, RECORD_QOS, STORAGE = (
+    graph.share() / "config" / f"bag_{name}.yaml" for name in ("qos", "record_qos", "storage")
+)
 
 
 def index(folder: Path, *packages: str) -> Path:
@@ -86,7 +88,7 @@ def test_all_topics_of_a_run_are_recorded(use_sim_time: bool, tmp_path: Path) ->
     expected = {
         "--storage": ["mcap"],
         "--output": [str(tmp_path / bag_name(START))],
-        "--qos-profile-overrides-path": [str(QOS)],
+        "--qos-profile-overrides-path": [str(RECORD_QOS)],
         "--storage-config-file": [str(STORAGE)],
         "--max-cache-size": [str(128 * 1024 * 1024)],
         "--max-bag-size": ["4000000000"],
@@ -131,11 +133,11 @@ def test_only_inputs_are_played_and_only_from_when_all_are_ready(tmp_path: Path)
     }
 
 
-# --- config/bag_qos.yaml and config/bag_storage.yaml
+# --- config/bag_*.yaml
 
 
-def overrides() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(QOS.read_text(encoding="utf-8"))
+def overrides(file: Path = QOS) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found
 
 
@@ -149,11 +151,21 @@ def as_ros2_bag_reads_it(profile: dict[str, Any]) -> QoSProfile:
     )
 
 
-def test_the_topics_are_heard_as_the_bag_recorder_hears_them() -> None:
-    assert list(overrides()) == list(TOPICS)
-    for topic, profile in overrides().items():
-        assert set(profile) == {"history", "reliability", "durability", "depth"}
-        assert as_ros2_bag_reads_it(profile) == qos.recorded(topic), topic
+def test_the_topics_are_heard_and_played_as_by_the_own_nodes() -> None:
+    for file in (QOS, RECORD_QOS):
+        assert list(overrides(file)) == list(TOPICS)
+        for topic, profile in overrides(file).items():
+            assert set(profile) == {"history", "reliability", "durability", "depth"}
+            live = file == RECORD_QOS and topic == "/vla/instruction"
+            expected = qos.recorded_live(topic) if live else qos.recorded(topic)
+            assert as_ros2_bag_reads_it(profile) == expected, topic
+
+
+@pytest.mark.parametrize("publisher", [QoSProfile(depth=10), qos.INSTRUCTION])
+def test_a_prompt_is_recorded_however_it_is_published(publisher: QoSProfile) -> None:
+    reader = as_ros2_bag_reads_it(overrides(RECORD_QOS)["/vla/instruction"])
+    compatible, reason = qos_check_compatible(publisher, reader)
+    assert compatible is not QoSCompatibility.ERROR, reason
 
 
 def test_what_is_played_reaches_the_nodes() -> None:

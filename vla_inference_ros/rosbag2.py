@@ -56,7 +56,7 @@ def record(
         *("ros2", "bag", "record"),
         *("--storage", "mcap"),
         *("--output", str(output_dir / bag_name(start))),
-        *("--qos-profile-overrides-path", str(_config("bag_qos.yaml"))),
+        *("--qos-profile-overrides-path", str(_config("bag_record_qos.yaml"))),
         *("--storage-config-file", str(_config("bag_storage.yaml"))),
         *("--max-cache-size", str(_CACHE)),
         *("--max-bag-size", str(most_bytes)),
