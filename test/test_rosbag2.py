@@ -126,11 +126,17 @@ def test_only_inputs_are_played_and_only_from_when_all_are_ready(tmp_path: Path)
         "--clock": ["100"],
         "--rate": ["2.0"],
         "--qos-profile-overrides-path": [str(QOS)],
-        "--wait-for-all-acked": ["1000"],
+        "--wait-for-all-acked": ["10000"],
         "--start-paused": [],
         "--disable-keyboard-controls": [],
         "--topics": list(INPUTS),
     }
+
+
+def test_the_last_messages_are_waited_for_over_more_than_one_heartbeat(tmp_path: Path) -> None:
+    (patience,) = options(rosbag2.play(tmp_path, 1.0))["--wait-for-all-acked"]
+    heartbeat = 3.0  # of Fast DDS, whose profile is not ours there [s]
+    assert int(patience) / 1000 > 2 * heartbeat
 
 
 # --- config/bag_*.yaml

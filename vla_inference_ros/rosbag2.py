@@ -18,7 +18,9 @@ PACKAGES = ("ros2bag", "rosbag2_storage_mcap", "ros2service")
 CLOCK_RATE = 100  # [Hz]
 # What may wait in memory for a slow disk, about 4 s at full rate; rosbag2 takes up to twice that.
 _CACHE = 128 << 20  # [bytes]
-_PATIENCE = 1000  # with the last messages on their way [ms]
+# With the last messages on their way: readers acknowledge when the player asks, which Fast DDS does
+# every 3 s by default; less ends a replay that lacks nothing with an ERROR [ms].
+_PATIENCE = 10_000
 RESUME = (
     *("ros2", "service", "call"),
     *("/rosbag2_player/resume", "rosbag2_interfaces/srv/Resume"),
