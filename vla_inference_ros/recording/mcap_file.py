@@ -188,8 +188,12 @@ class McapFile:
             offsets[channel] = at + size + index_size
             index_size += len(index)
             indexes.append(index)
-        self._ask_for(at + size + index_size + self._end_size())
         self._append(head, chunk, *indexes)
+        try:
+            self._ask_for_end()
+        except OSError:
+            self._cut_to(at)
+            raise
         for channel, entries in self._entries.items():
             for stamp, _ in entries:
                 self.statistics.add(channel, stamp)
@@ -199,8 +203,9 @@ class McapFile:
         ).pack()
         self.statistics.chunks += 1
 
-    def _ask_for(self, size: int) -> None:
-        """OSError with EFBIG if neither limit nor file system let the file have so many bytes."""
+    def _ask_for_end(self) -> None:
+        """OSError with EFBIG if limit or file system do not let the file have its end as well."""
+        size = self._size + self._end_size()
         check_size(size)
         try:
             os.ftruncate(self._file, size)
@@ -258,10 +263,14 @@ class McapFile:
             for piece in pieces:
                 write_all(self._file, piece)
         except OSError:
-            os.ftruncate(self._file, self._size)
-            os.lseek(self._file, self._size, os.SEEK_SET)
+            self._cut_to(self._size)
             raise
         self._size += sum(map(len, pieces))
+
+    def _cut_to(self, size: int) -> None:
+        os.ftruncate(self._file, size)
+        os.lseek(self._file, size, os.SEEK_SET)
+        self._size = size
 
 
 def _too_large() -> OSError:
