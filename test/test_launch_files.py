@@ -175,11 +175,12 @@ def test_the_own_recorder_does_elsewhere(quick: list[str], tmp_path: Path) -> No
 def test_a_recorder_that_dies_is_started_again_and_missed_in_the_end(
     quick: list[str], rosbag2: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = ["sim:=true", "record:=true", "duration:=6", f"output_dir:={tmp_path}/fail"]
+    arguments = ["sim:=true", "record:=true", "duration:=8", f"output_dir:={tmp_path}/fail"]
     status, output = run("async.launch.py", *arguments, *quick, **rosbag2)
-    assert re.search(r"bag_record-7 died with exit code 3, and is started again", output)
+    assert re.search(r"bag_record-7 died with exit code 3, and is started again in 1 s", output)
+    assert re.search(r"bag_record-\d+ died with exit code 3, and is started again in 2 s", output)
     assert output.count("called with: bag record") > 1
-    assert "duration of 6 s is over" in output
+    assert "duration of 8 s is over" in output
     assert status == 1, output
 
 

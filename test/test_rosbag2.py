@@ -23,7 +23,9 @@ from vla_inference_ros.recording.bag_writer import bag_name
 from vla_inference_ros.recording.topics import IMAGES, INPUTS, TOPICS
 
 START = 1_700_000_000.0
-QOS, STORAGE = (graph.share() / "config" / name for name in ("bag_qos.yaml", "bag_storage.yaml"))
+QOS, RECORD_QOS, STORAGE = (
+    graph.share() / "config" / f"bag_{name}.yaml" for name in ("qos", "record_qos", "storage")
+)
 
 
 def index(folder: Path, *packages: str) -> Path:
@@ -86,15 +88,29 @@ def test_all_topics_of_a_run_are_recorded(use_sim_time: bool, tmp_path: Path) ->
     expected = {
         "--storage": ["mcap"],
         "--output": [str(tmp_path / bag_name(START))],
-        "--qos-profile-overrides-path": [str(QOS)],
+        "--qos-profile-overrides-path": [str(RECORD_QOS)],
         "--storage-config-file": [str(STORAGE)],
         "--max-cache-size": [str(128 * 1024 * 1024)],
+        "--max-bag-size": ["4000000000"],
+        "--max-bag-duration": ["0"],
         "--include-unpublished-topics": [],
         "--disable-keyboard-controls": [],
         "--topics": list(TOPICS),
     }
     assert found == expected | ({"--use-sim-time": []} if use_sim_time else {})
     assert command[-len(TOPICS) - 1] == "--topics"  # it takes all that follows
+
+
+def test_the_largest_file_leaves_room_for_what_waits(tmp_path: Path) -> None:
+    """It looks at what is written; up to twice its cache comes on top."""
+    found = options(rosbag2.record(tmp_path, START, False))
+    (size,), (cache,) = found["--max-bag-size"], found["--max-cache-size"]
+    assert int(size) + 2 * int(cache) < 1 << 32
+
+
+def test_a_bag_is_split_as_the_own_recorder_splits_it(tmp_path: Path) -> None:
+    found = options(rosbag2.record(tmp_path, START, False, 5_000_000, 60))
+    assert (found["--max-bag-size"], found["--max-bag-duration"]) == (["5000000"], ["60"])
 
 
 def test_a_bag_is_named_after_its_start_in_local_time(tmp_path: Path) -> None:
@@ -110,18 +126,24 @@ def test_only_inputs_are_played_and_only_from_when_all_are_ready(tmp_path: Path)
         "--clock": ["100"],
         "--rate": ["2.0"],
         "--qos-profile-overrides-path": [str(QOS)],
-        "--wait-for-all-acked": ["1000"],
+        "--wait-for-all-acked": ["10000"],
         "--start-paused": [],
         "--disable-keyboard-controls": [],
         "--topics": list(INPUTS),
     }
 
 
-# --- config/bag_qos.yaml and config/bag_storage.yaml
+def test_the_last_messages_are_waited_for_over_more_than_one_heartbeat(tmp_path: Path) -> None:
+    (patience,) = options(rosbag2.play(tmp_path, 1.0))["--wait-for-all-acked"]
+    heartbeat = 3.0  # of Fast DDS, whose profile is not ours there [s]
+    assert int(patience) / 1000 > 2 * heartbeat
 
 
-def overrides() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(QOS.read_text(encoding="utf-8"))
+# --- config/bag_*.yaml
+
+
+def overrides(file: Path = QOS) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return found
 
 
@@ -135,11 +157,21 @@ def as_ros2_bag_reads_it(profile: dict[str, Any]) -> QoSProfile:
     )
 
 
-def test_the_topics_are_heard_as_the_bag_recorder_hears_them() -> None:
-    assert list(overrides()) == list(TOPICS)
-    for topic, profile in overrides().items():
-        assert set(profile) == {"history", "reliability", "durability", "depth"}
-        assert as_ros2_bag_reads_it(profile) == qos.recorded(topic), topic
+def test_the_topics_are_heard_and_played_as_by_the_own_nodes() -> None:
+    for file in (QOS, RECORD_QOS):
+        assert list(overrides(file)) == list(TOPICS)
+        for topic, profile in overrides(file).items():
+            assert set(profile) == {"history", "reliability", "durability", "depth"}
+            live = file == RECORD_QOS and topic == "/vla/instruction"
+            expected = qos.recorded_live(topic) if live else qos.recorded(topic)
+            assert as_ros2_bag_reads_it(profile) == expected, topic
+
+
+@pytest.mark.parametrize("publisher", [QoSProfile(depth=10), qos.INSTRUCTION])
+def test_a_prompt_is_recorded_however_it_is_published(publisher: QoSProfile) -> None:
+    reader = as_ros2_bag_reads_it(overrides(RECORD_QOS)["/vla/instruction"])
+    compatible, reason = qos_check_compatible(publisher, reader)
+    assert compatible is not QoSCompatibility.ERROR, reason
 
 
 def test_what_is_played_reaches_the_nodes() -> None:

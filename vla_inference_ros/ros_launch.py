@@ -30,6 +30,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from vla_inference_ros import graph, rosbag2, watching
 from vla_inference_ros.launch_arguments import BAG_PLAYER, BAG_RECORDER
+from vla_inference_ros.recording.appending import MOST_BYTES
 
 _LAST_MOMENT = 1.0  # for what was inferred from a bag's last message [s]
 _down: set[str] = set()  # guests that have died and are not back yet
@@ -69,38 +70,46 @@ def description(name: str) -> LaunchDescription:
 
 def _actions(node: graph.NodeSpec, built: graph.Graph) -> list[LaunchDescriptionEntity]:
     if node.name == BAG_RECORDER and rosbag2.is_installed():
-        return [_bag_record(node, built)]
+        # Also when it says that all is well: nobody has asked it to end.
+        return [_Guest(partial(_bag_record, node, built), may_end=False).action()]
     if node.name == BAG_PLAYER and rosbag2.is_installed():
         bag = Path(str(node.parameters["bag"])).expanduser()
         if rosbag2.can_play(bag):
             return _bag_play(node, built.params_file, bag)
     if node.is_guest:
-        return [_Guest(node, built.params_file).action()]
+        make = partial(_node, node, built.params_file, False)
+        return [_Guest(make, tells_end=node.tells_end).action()]
     return [_node(node, built.params_file, built.respawn)]
 
 
 class _Guest:
-    """A node that no chunk depends on: when it dies it is started again, and all else runs on.
+    """What no chunk depends on: when it dies it is started again, and all else runs on.
 
     launch's own respawn would start it also after it has ended well, and without growing pauses.
     """
 
-    def __init__(self, node: graph.NodeSpec, params_file: Path) -> None:
-        self._node, self._params_file = node, params_file
+    def __init__(
+        self, make: Callable[[Any], ExecuteProcess], may_end: bool = True, tells_end: bool = False
+    ) -> None:
+        """``make`` gives its process, with what is to be done at its exit. It ``may_end`` well, and
+        then perhaps tells the others to end.
+        """
+        self._make, self._may_end, self._tells_end = make, may_end, tells_end
         self._deaths = 0
         self._started = 0.0
 
-    def action(self) -> Node:
+    def action(self) -> ExecuteProcess:
         """Its process, the next one each time."""
         self._started = time.monotonic()
-        return _node(self._node, self._params_file, on_exit=self._on_exit)
+        return self._make(self._on_exit)
 
     def _on_exit(
         self, event: ProcessExited, context: LaunchContext
     ) -> list[LaunchDescriptionEntity]:
-        if context.is_shutdown or (event.returncode == 0 and self._node.tells_end):
+        is_end = event.returncode == 0 and self._may_end
+        if context.is_shutdown or (is_end and self._tells_end):
             return _end_all(event, context)
-        if event.returncode == 0:
+        if is_end:
             return []
         long_ago = time.monotonic() - self._started > graph.RECOVERED_AFTER
         self._deaths = 1 if long_ago else self._deaths + 1
@@ -159,22 +168,20 @@ def _guests(name: str) -> list[LaunchDescriptionEntity]:
     return actions
 
 
-def _bag_record(node: graph.NodeSpec, built: graph.Graph) -> ExecuteProcess:
-    """``ros2 bag record`` with the parameters of the package's own recorder that it knows."""
+def _bag_record(node: graph.NodeSpec, built: graph.Graph, on_exit: Any) -> ExecuteProcess:
+    """``ros2 bag record`` with the parameters of the package's own recorder that it knows; a new
+    bag each time, named after now.
+    """
     folder = node.parameters.get("output_dir", _parameter(built.params_file, node, "output_dir"))
+    size = _parameter(built.params_file, node, "max_bag_size")
     command = rosbag2.record(
         Path(str(folder or ".")).expanduser(),
         time.time(),
-        use_sim_time=bool(node.parameters.get("use_sim_time")),
+        bool(node.parameters.get("use_sim_time")),
+        MOST_BYTES if size is None else int(size),
+        int(_parameter(built.params_file, node, "max_bag_duration") or 0),
     )
-
-    def restart(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        """Into another bag: launch's own respawn would name the same one again."""
-        if context.is_shutdown:
-            return _end_all(event, context)
-        return _later(graph.RESPAWN_DELAY, event, lambda: _bag_record(node, built))
-
-    return _process(command, "bag_record", on_exit=restart)
+    return _process(command, "bag_record", on_exit=on_exit)
 
 
 def _bag_play(node: graph.NodeSpec, params_file: Path, bag: Path) -> list[LaunchDescriptionEntity]:

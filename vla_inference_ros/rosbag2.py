@@ -10,6 +10,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from vla_inference_ros.graph import share
+from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.bag_writer import bag_name
 from vla_inference_ros.recording.topics import INPUTS, TOPICS
 
@@ -17,7 +18,9 @@ PACKAGES = ("ros2bag", "rosbag2_storage_mcap", "ros2service")
 CLOCK_RATE = 100  # [Hz]
 # What may wait in memory for a slow disk, about 4 s at full rate; rosbag2 takes up to twice that.
 _CACHE = 128 << 20  # [bytes]
-_PATIENCE = 1000  # with the last messages on their way [ms]
+# With the last messages on their way: readers acknowledge when the player asks, which Fast DDS does
+# every 3 s by default; less ends a replay that lacks nothing with an ERROR [ms].
+_PATIENCE = 10_000
 RESUME = (
     *("ros2", "service", "call"),
     *("/rosbag2_player/resume", "rosbag2_interfaces/srv/Resume"),
@@ -41,15 +44,25 @@ def can_play(path: Path) -> bool:
     return (path / "metadata.yaml").is_file()
 
 
-def record(output_dir: Path, start: float, use_sim_time: bool) -> list[str]:
-    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``."""
+def record(
+    output_dir: Path,
+    start: float,
+    use_sim_time: bool,
+    most_bytes: int = MOST_BYTES,
+    most_seconds: int = 0,
+) -> list[str]:
+    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``, of whose files
+    none has more; 0 for any size, and for any time.
+    """
     command = [
         *("ros2", "bag", "record"),
         *("--storage", "mcap"),
         *("--output", str(output_dir / bag_name(start))),
-        *("--qos-profile-overrides-path", str(_config("bag_qos.yaml"))),
+        *("--qos-profile-overrides-path", str(_config("bag_record_qos.yaml"))),
         *("--storage-config-file", str(_config("bag_storage.yaml"))),
         *("--max-cache-size", str(_CACHE)),
+        *("--max-bag-size", str(most_bytes)),
+        *("--max-bag-duration", str(most_seconds)),
         # Topics on which nobody has published yet, too: joint states are only made for listeners.
         "--include-unpublished-topics",
         "--disable-keyboard-controls",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bags import bag, raw, run_messages
-from harness import Listener, NodeProcess, failed_start, running
+from bags import bag, foreign_bag, log_time, raw, run_messages
+from harness import LATCHED, Listener, NodeProcess, failed_start, running
 from recorded import OFFSET, STEP, TOPIC, datagram, frame, packet
 from rosgraph_msgs.msg import Clock  # type: ignore[import-untyped]
 from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import String
 
 from vla_inference_ros.msg import RobotState
 from vla_inference_ros.recording.run_folder import RunWriter
@@ -145,6 +146,24 @@ def test_a_rate_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_recording_must_be_given() -> None:
     assert "parameter 'bag' is empty: name a bag or a run folder" in failed_start("bag_player")
+
+
+def test_a_prompt_is_played_as_the_run_had_it_whatever_the_bag_says(
+    tmp_path: Path, audience: None, listener: Listener
+) -> None:
+    """``ros2 bag record`` leaves the QoS empty of a topic that it subscribed to before anybody
+    published it; played so, who asks for the last message hears nothing.
+    """
+    prompt = raw("/vla/instruction", String(data="push"), log_time(1))
+    messages = sorted([*run_messages(), prompt], key=lambda each: each.stamp_ns)
+    bag = foreign_bag(tmp_path / "bag", messages)
+    assert "offered_qos_profiles: []" in (bag / "metadata.yaml").read_text()
+    heard = listener.listen(String, "/vla/instruction", LATCHED)
+    with running("bag_player", bag=str(bag)) as player:
+        listener.spin_until(lambda: [each.data for each in heard] == ["push"])
+        assert player.wait() == 0
+        assert not player.said("[ERROR]")
+        assert not player.said("[WARN]")
 
 
 def test_who_does_not_answer_is_named_and_not_waited_for_for_ever(

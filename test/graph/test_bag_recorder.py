@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import LATCHED, Listener, SimulatedTime, failed_start, problems, running
+import rclpy
+from harness import LATCHED, TIMEOUT, Listener, SimulatedTime, failed_start, problems, running
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from recorded import OFFSET, TOPIC, Traffic, chunk, datagram, frame, kill_recorder, packet
 from rosbags.rosbag2 import Reader
@@ -123,6 +126,30 @@ def test_an_instruction_that_was_given_before_is_recorded(
     newest = found[-1]  # of others before, tests before this one have told
     assert deserialize_message(newest.data, String).data == "push"
     assert before <= newest.stamp_ns < started
+
+
+@pytest.mark.parametrize("profile", [QoSProfile(depth=10), LATCHED], ids=["volatile", "kept"])
+def test_an_instruction_is_recorded_once_however_it_is_published(
+    profile: QoSProfile, listener: Listener, tmp_path: Path
+) -> None:
+    """As ``ros2 topic pub`` does it, whose publishers do not keep their last message."""
+    texts = [f"prompt {number}, of {profile.durability}" for number in range(3)]
+    node = rclpy.create_node("somebody")
+    publisher = node.create_publisher(String, "/vla/instruction", profile)
+    try:
+        with running("bag_recorder", output_dir=str(tmp_path)):
+            listener.spin_until(lambda: publisher.get_subscription_count() > 0)
+            for text in texts:
+                publisher.publish(String(data=text))
+            assert publisher.wait_for_all_acked(Duration(seconds=TIMEOUT))
+            saved(listener, "results", len(texts))
+    finally:
+        node.destroy_node()
+    found = [
+        deserialize_message(each.data, String).data
+        for each in Bag(made_in(tmp_path)).raw(["/vla/instruction"])
+    ]
+    assert [text for text in found if text in texts] == texts
 
 
 def test_what_comes_right_before_the_end_is_recorded(listener: Listener, tmp_path: Path) -> None:

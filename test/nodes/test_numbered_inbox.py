@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_disk import Bench, benches
 
-from vla_inference_ros.nodes.saving import NumberedInbox
+from vla_inference_ros.nodes.numbered_inbox import NumberedInbox
 
 
 @pytest.fixture

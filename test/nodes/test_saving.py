@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fake_disk import RANKS, TIMEOUT, Bench, Disk, Topics, benches, item, until
 
-from vla_inference_ros.nodes.saving import NO_FOLDER
+from vla_inference_ros.nodes.saving import NO_FOLDER, Item
 from vla_inference_ros.nodes.vla_node import StartError
 
 MB = 1_000_000
@@ -216,3 +216,62 @@ def test_without_a_reserve_some_is_left_for_results_all_the_same(
     bench.topics.items += [item("frames"), item("sensor"), item("results")]
     until(lambda: bench.disk.saved)
     assert [each.kind for each in bench.disk.saved] == ["results"]
+
+
+# --- files that may grow no more, and what is said in the end
+
+
+def test_a_result_that_no_file_may_hold_is_not_in_the_others_way(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    save = bench.disk.save
+
+    def refuse(given: Item) -> None:
+        if given.content == "huge":
+            raise OSError(errno.EFBIG, "File too large")
+        save(given)
+
+    monkeypatch.setattr(bench.disk, "save", refuse)
+    bench.topics.items += [item("results", content="huge"), item("results")]
+    until(lambda: bench.disk.saved)
+    assert bench.problems("results") == {"lost, disk": 1}
+    bench.node.close()
+    assert bench.node.exit_status == 1
+
+
+def test_what_is_lost_is_kept_with_the_rest_and_is_the_last_word(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.disk.broken = True
+    bench.topics.items += [item("frames"), item("sensor")]
+    until(lambda: len(bench.disk.tried) == 2)
+    bench.disk.broken = False
+    bench.node.close()
+    assert bench.disk.told == {"frames": "1 lost, disk", "sensor": "1 lost, disk"}
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert "does not hold all that came: frames: 1 lost, disk; sensor: 1 lost, disk" in last
+    assert "[WARN]" in last
+    assert bench.node.exit_status == 0  # pictures and data may be dropped
+
+
+def test_without_losses_nothing_of_them_is_said(
+    make: Callable[..., Bench], capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.topics.items += [item("results")]
+    until(lambda: bench.disk.saved)
+    bench.node.close()
+    assert bench.disk.told == {}
+    assert "does not hold all" not in capfd.readouterr().err
+    assert bench.node.exit_status == 0
+
+
+def test_what_cannot_be_finished_has_its_exit_status(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.topics.items += [item("results")]
+    until(lambda: bench.disk.saved)
+    bench.disk.broken = True
+    bench.node.close()
+    assert bench.node.exit_status == 1

@@ -6,7 +6,7 @@ import errno
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Disk:
         self.flushed = self.closed = 0
         self.pending: Counter[str] = Counter()
         self.gone = False
+        self.told: dict[str, str] = {}
 
     def save(self, item: Item) -> None:
         self.tried.append(item)
@@ -47,9 +48,10 @@ class Disk:
         self._check()
         self.flushed += 1
 
-    def close(self) -> None:
+    def close(self, lost: Mapping[str, str]) -> None:
         self._check()
         self.closed += 1
+        self.told = dict(lost)
 
     def is_there(self) -> bool:
         return not self.gone

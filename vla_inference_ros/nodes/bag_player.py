@@ -50,7 +50,9 @@ _EXPECTED = {
 }
 _AHEAD = 500_000_000  # of the first message, time begins [ns]
 _LAST_MOMENT = 1.0  # for what was inferred from the last message [s]
-_LAST_ARRIVALS = 5.0  # until the last messages must have arrived everywhere [s]
+# Until the last messages must have arrived everywhere, of which who sends asks every 3 s, or as its
+# profile says [s].
+_LAST_ARRIVALS = 10.0
 _ARRIVALS_LOOK = Duration(seconds=0.1)  # how often it is looked whether to stop meanwhile
 _LOOK_PERIOD = 0.1  # between two looks whether all are ready [s]
 _SAY_PERIOD = 10.0  # between two lines that tell what it waits for [s]

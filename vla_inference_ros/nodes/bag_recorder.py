@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
+from vla_inference_ros.nodes.numbered_inbox import NumberedInbox
+from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.saving import (
     DATA,
     PICTURES,
     RESULTS,
     Item,
-    NumberedInbox,
     SavingConfig,
     SavingNode,
+    most_bytes,
 )
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import VlaNode, run
+from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.bag_writer import BagWriter, bag_name
 from vla_inference_ros.recording.definitions import message_class
 from vla_inference_ros.recording.topics import (
@@ -44,12 +49,28 @@ _KINDS = {
     # The signals are all in the chunks as well: they need not outlive a full disk.
     **dict.fromkeys((SIGNALS, "/vla/status", "/vla/reports", "/diagnostics"), "status"),
 }
+# Anybody may publish it, and keep it for those who start later or not. No subscription is of both.
+_HEARD_TWICE = ("/vla/instruction",)
+_REMEMBERED = 200  # messages: all that both subscriptions hold
 _SHARED = ("/vla/instruction", "/vla/reports", "/diagnostics")  # that several nodes publish
 
 
 @dataclass(frozen=True, slots=True)
 class BagRecorderConfig(SavingConfig):
-    """Parameters of the bag recorder."""
+    """Parameters of the bag recorder; the last two are called as ``ros2 bag record`` has them."""
+
+    max_bag_size: int = parameter(
+        MOST_BYTES,
+        "size of a bag's file over which what comes next goes into another [bytes]; 0 for any size",
+        minimum=0,
+        maximum=10**12,
+    )
+    max_bag_duration: int = parameter(
+        0,
+        "time after which a bag goes on in another file [s]; 0 for never",
+        minimum=0,
+        maximum=10**9,
+    )
 
 
 class BagRecorder(SavingNode[BagRecorderConfig]):
@@ -57,7 +78,13 @@ class BagRecorder(SavingNode[BagRecorderConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("bag_recorder", BagRecorderConfig, _RANKS, **node_arguments)
-        self.begin("bag", _BagFolder, lambda: _SerializedTopics(self, self.kinds))
+        most = most_bytes("max_bag_size", self.config.max_bag_size)
+        seconds = self.config.max_bag_duration or math.inf
+        self.begin(
+            "bag",
+            partial(_BagFolder, most, seconds),
+            lambda: _SerializedTopics(self, self.kinds),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,53 +99,63 @@ class _Serialized:
 class _BagFolder:
     """The bag as a sink."""
 
-    def __init__(self, output_dir: Path, start: float) -> None:
-        self._bag = BagWriter(output_dir / bag_name(start))
+    def __init__(self, most_bytes: float, seconds: float, output_dir: Path, start: float) -> None:
+        self._bag = BagWriter(output_dir / bag_name(start), most_bytes, seconds)
         self.folder = self._bag.folder
-        self.pending: Counter[str] = Counter()
+
+    @property
+    def pending(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for topic, count in self._bag.pending.items():
+            counts[_KINDS[topic]] += count
+        return counts
 
     def save(self, item: Item) -> None:
         message: _Serialized = item.content
-        before = self._bag.size
         self._bag.write(message.topic, TOPICS[message.topic], message.stamp, message.data)
-        if self._bag.size != before:  # what was taken before has been written
-            self.pending.clear()
-        self.pending[item.kind] += item.count
 
     def flush(self) -> None:
         self._bag.flush()
-        self.pending.clear()
 
     def is_there(self) -> bool:
         return self._bag.is_there()
 
-    def close(self) -> None:
-        self._bag.close()
+    def close(self, lost: Mapping[str, str]) -> None:
+        self._bag.close(lost)
 
 
 class _SerializedTopics:
     """All topics, read when it asks, as the bytes that were sent. For one thread."""
 
     def __init__(self, node: VlaNode[Any], streams: Mapping[str, Stream]) -> None:
-        self._inboxes = {
-            topic: NumberedInbox(node, _inbox(node, topic), streams[kind], shared=topic in _SHARED)
-            for topic, kind in _KINDS.items()
-        }
+        def inbox(topic: str, profile: QoSProfile) -> NumberedInbox:
+            kind = message_class(TOPICS[topic])
+            heard: Inbox[Any] = Inbox(node, kind, topic, profile, raw=True)
+            return NumberedInbox(node, heard, streams[_KINDS[topic]], shared=topic in _SHARED)
+
+        self._inboxes = [(topic, inbox(topic, qos.recorded(topic))) for topic in _KINDS]
+        self._inboxes += [(topic, inbox(topic, qos.recorded_live(topic))) for topic in _HEARD_TWICE]
+        self._newest: deque[_Serialized] = deque(maxlen=_REMEMBERED)  # of those
 
     def take(self, all_of_it: bool = False) -> Iterator[Item]:
         """What has come since the last call, by its time: nearly in order is well to read."""
         found = [
-            _Serialized(topic, stamp, data)
-            for topic, inbox in self._inboxes.items()
+            message
+            for topic, inbox in self._inboxes
             for data, stamp in inbox.take()
+            if self._is_new(message := _Serialized(topic, stamp, data))
         ]
         for message in sorted(found, key=lambda message: message.stamp):
             kind = _KINDS[message.topic]
             yield Item(kind, message, len(message.data), message.stamp / 1e9)
 
-
-def _inbox(node: Node, topic: str) -> Inbox[Any]:
-    return Inbox(node, message_class(TOPICS[topic]), topic, qos.recorded(topic), raw=True)
+    def _is_new(self, message: _Serialized) -> bool:
+        """Whether the topic's other subscription has not heard it yet."""
+        if message.topic not in _HEARD_TWICE:
+            return True
+        is_new = message not in self._newest
+        self._newest.append(message)
+        return is_new
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +24,15 @@ class Sink(Protocol):
     """Where items go; for one thread."""
 
     folder: Path
-    pending: Counter[str]  # items that it has taken and not handed to the system yet, by kind
+
+    @property
+    def pending(self) -> Counter[str]:
+        """Items that it has taken and not handed to the system yet, by kind."""
 
     def save(self, item: Any) -> None:
-        """Take an item. OSError if the disk does not, ValueError if it is not fit."""
+        """Take an item. OSError if the disk does not, with EFBIG if it never will; ValueError if
+        the item is not fit.
+        """
 
     def flush(self) -> None:
         """Hand to the system what has been taken; OSError if it does not take it yet."""
@@ -35,8 +40,10 @@ class Sink(Protocol):
     def is_there(self) -> bool:
         """Whether its files still stand where they were made."""
 
-    def close(self) -> None:
-        """Finish all files; OSError if that cannot be done."""
+    def close(self, lost: Mapping[str, str]) -> None:
+        """Finish all files, and keep with them what is ``lost``: a word to each kind of items.
+        OSError if that cannot be done.
+        """
 
 
 class KeptSink:
@@ -82,10 +89,12 @@ class KeptSink:
                 self._leave("removed, or renamed?")
         return not self.why_gone
 
-    def close(self) -> None:
-        """Finish the sink; OSError if that cannot be done, and ``lost`` says what is."""
+    def close(self, told: Mapping[str, str]) -> None:
+        """Finish the sink, which keeps what is ``told`` of losses; OSError if that cannot be done,
+        and ``lost`` says what is then.
+        """
         try:
-            self.sink.close()
+            self.sink.close(told)
         except OSError:
             self.lost += self.sink.pending
             raise
@@ -98,7 +107,7 @@ class KeptSink:
             f"now waits in memory until a new folder can be made in {self._output_dir}"
         )
         try:  # of one that was renamed, the files are complete then
-            self.close()
+            self.close({})
         except Exception as error:  # whatever is left of it
             self._logger.warning(
                 f"{self.folder} is not finished ({error}): if it is found again, run vla-recover "

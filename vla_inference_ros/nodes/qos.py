@@ -52,6 +52,15 @@ def recorded(topic: str) -> QoSProfile:
     return _reliable(100 if topic in topics.IMAGES.values() else 500)
 
 
+def recorded_live(topic: str) -> QoSProfile:
+    """Likewise, without what was published before: who does not keep the last message for others is
+    heard as well, whom ``recorded`` does not match.
+    """
+    profile = recorded(topic)
+    profile.durability = DurabilityPolicy.VOLATILE
+    return profile
+
+
 def newest() -> QoSProfile:
     """Only the newest message matters."""
     return _reliable(1)

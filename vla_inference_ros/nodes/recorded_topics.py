@@ -12,7 +12,8 @@ from vla_inference_ros.convert import seconds
 from vla_inference_ros.msg import ActionChunk, FrameInfo, RobotState, SensorBatch
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.saving import Item, NumberedInbox
+from vla_inference_ros.nodes.numbered_inbox import NumberedInbox
+from vla_inference_ros.nodes.saving import Item
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import VlaNode
 from vla_inference_ros.recording.messages import (

@@ -4,6 +4,7 @@ them waits what the disk is too slow for. Neither ever holds up who publishes.
 
 from __future__ import annotations
 
+import errno
 import math
 import threading
 import time
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.kept_sink import KeptSink, Sink
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.stream import Stream
@@ -27,6 +27,7 @@ _RETRY_PERIOD = 0.5  # between two attempts to write what the disk did not take 
 _LEAST_RESERVE = 16.0  # that pictures and data leave for results, whatever is asked for [MB]
 NO_FOLDER = "no folder to save to"
 _INCOMPLETE = {"lost, disk", "lost, no folder"}  # problems of results that had come
+_LEAST_FILE = 1_000_000  # of which definitions and the end of a bag's file are a tenth [bytes]
 _MB = 1e6
 
 
@@ -80,56 +81,21 @@ class Item:
     count: int = 1
 
 
+def most_bytes(name: str, value: int) -> float:
+    """How large a file may become, by a parameter of a recorder. Raises StartError."""
+    if 0 < value < _LEAST_FILE:
+        raise StartError(
+            f"parameter {name!r} is {value} bytes, which few pictures fill: it is to be at least "
+            f"{_LEAST_FILE}, or 0 for any size"
+        )
+    return value or math.inf
+
+
 class Source(Protocol):
     """Where items come from; for one thread."""
 
     def take(self, all_of_it: bool = False) -> Iterator[Item]:
         """What has come since the last call; at the end ``all_of_it``, also what would wait."""
-
-
-class NumberedInbox:
-    """An inbox that notices when a message never arrives, and tells when each was published; by
-    simulated time, as much before now as it was.
-
-    Each publisher numbers its own messages, and a message does not tell whose it is: of a topic
-    that is ``shared`` by several nothing is noticed, and of another it is warned.
-    """
-
-    def __init__(
-        self, node: VlaNode[Any], inbox: Inbox[Any], stream: Stream, *, shared: bool = False
-    ) -> None:
-        self.inbox = inbox
-        self._node, self._stream, self._shared = node, stream, shared
-        self._simulated = bool(node.get_parameter("use_sim_time").value)
-        self._last: int | None = None
-
-    def take(self) -> Iterator[tuple[Any, int]]:
-        """The messages since the last call, each with when it was published [Unix ns]. None from
-        before simulated time has begun: they would seem to be from 1970.
-        """
-        now = self._node.now()
-        shift = round((now - time.time()) * 1e9) if self._simulated else 0
-        for message, info in self.inbox.take_with_info():
-            if not self._shared:
-                self._check(info["publication_sequence_number"])
-            if now:
-                yield message, info["source_timestamp"] + shift
-
-    def _check(self, number: int) -> None:
-        lost = 0 if self._last is None else number - self._last - 1
-        self._last = number
-        if lost <= 0:
-            return
-        if (publishers := self.inbox.count_publishers()) > 1:
-            self._stream.warn(
-                "several publishers",
-                f"{publishers} nodes publish {self.inbox.topic}, and all is saved: does another "
-                "run have the same ROS_DOMAIN_ID?",
-            )
-            return
-        self._stream.problem(
-            "lost on the way", f"{lost} message(s) never arrived: is the machine overloaded?", lost
-        )
 
 
 class SavingNode(VlaNode[Config]):
@@ -151,6 +117,7 @@ class SavingNode(VlaNode[Config]):
         self._next_flush = 0.0
         self._bytes = 0
         self._ended = False  # the writer, whether it could finish or not
+        self._is_finished = False
 
     def begin(
         self, what: str, make_sink: Callable[[Path, float], Sink], make_source: Callable[[], Source]
@@ -189,8 +156,21 @@ class SavingNode(VlaNode[Config]):
             )
         results = [self.kinds[kind] for kind, rank in self._ranks.items() if rank is RESULTS]
         kinds = {kind for stream in results for kind in stream.tally.read().problems}
-        if not self._ended or kinds & _INCOMPLETE:
+        if not self._is_finished or kinds & _INCOMPLETE:
             self.exit_status = 1  # what must not get lost is incomplete
+        if told := self._told_losses():
+            text = "; ".join(f"{kind}: {what}" for kind, what in told.items())
+            log = self.get_logger().error if self.exit_status else self.get_logger().warning
+            log(f"{folder} does not hold all that came: {text}")
+
+    def _told_losses(self) -> dict[str, str]:
+        """What is not saved of each kind; empty if all is."""
+        problems = {kind: stream.tally.read().problems for kind, stream in self.kinds.items()}
+        return {
+            kind: ", ".join(f"{count} {what}" for what, count in found.items())
+            for kind, found in problems.items()
+            if found
+        }
 
     def _read(self, stopping: threading.Event) -> None:
         while not stopping.wait(_READ_PERIOD):
@@ -251,7 +231,8 @@ class SavingNode(VlaNode[Config]):
     def _finish(self) -> None:
         try:
             if not self._kept.why_gone:
-                self._kept.close()
+                self._kept.close(self._told_losses())
+            self._is_finished = True
         except OSError as error:
             self.get_logger().error(
                 f"cannot finish {self._kept.folder}: {error}. Make room on its disk, then "
@@ -276,7 +257,9 @@ class SavingNode(VlaNode[Config]):
         except OSError as error:
             if not self._kept.look():
                 return False
-            if self._ranks[item.kind] is RESULTS and not stopping.is_set():
+            is_result = self._ranks[item.kind] is RESULTS
+            # What is more than any file may hold would be in the others' way for ever.
+            if is_result and error.errno != errno.EFBIG and not stopping.is_set():
                 self._warn(item.kind, error)
                 stopping.wait(_RETRY_PERIOD)
                 return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -70,10 +70,13 @@ def offered_qos(latched: bool, depth: int) -> str:
 
 
 def information(
-    storage: str, files: Sequence[FileSummary], compression: Compression = ""
+    storage: str,
+    files: Sequence[FileSummary],
+    compression: Compression = "",
+    custom: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3, and of what rosbag2
-    has compressed in them.
+    """What ``metadata.yaml`` says of files of a ``storage``, mcap or sqlite3, of what rosbag2 has
+    compressed in them, and with ``custom`` data, which it keeps and does not read.
     """
     counts: dict[TopicSummary, int] = {}
     for topic in (topic for file in files for topic in file.topics):
@@ -109,7 +112,7 @@ def information(
         "compression_mode": compression,
         "relative_file_paths": [file.name for file in files],
         "files": [_file(file) for file in files],
-        "custom_data": None,
+        "custom_data": dict(custom) if custom else None,
         "ros_distro": os.environ.get("ROS_DISTRO", ""),
     }
 

@@ -28,9 +28,6 @@ class McapCopy(McapFile):
         """A whole chunk, which begins at ``index.offset`` of a stream."""
         self.flush()
         self._append_chunk(_pieces(stream, index.offset, index.size), index, entries)
-        for channel, each in entries.items():
-            for stamp, _ in each:
-                self.statistics.add(channel, stamp)
 
     def copy_messages(self, stream: BinaryIO, begin: int, end: int) -> None:
         """The whole messages between two places, but for those on channels that are not known, and
@@ -52,7 +49,7 @@ class McapCopy(McapFile):
     def copy_other(self, stream: BinaryIO, found: Record) -> None:
         """Metadata or an attachment."""
         self.flush()
-        at = self.size
+        at = self._size
         self._append(_pieces(stream, found.begin, found.end - found.begin))
         self.list_other(stream, found, at)
 

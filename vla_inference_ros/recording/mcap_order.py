@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
+from typing import BinaryIO
 
 import numpy as np
 
@@ -33,15 +34,20 @@ def messages(
     lost = [list(scan.losses) for scan, _ in files]
     waiting: list[tuple[int, int, int, int, bytes]] = []  # also that stand before later spans
     number = count()
+    order = np.argsort(starts, kind="stable")
+    # A bag can have more files than a process may have open, of which it needs few at a time.
+    ends = {int(owners[span]): place for place, span in enumerate(order)}
+    streams: dict[int, BinaryIO] = {}
     with ExitStack() as stack:
-        streams = [stack.enter_context(scan.path.open("rb")) for scan, _ in files]
-        for span in np.argsort(starts, kind="stable"):
+        for place, span in enumerate(order):
             while waiting and waiting[0][0] < starts[span]:
                 stamp, _, owner, channel, data = heapq.heappop(waiting)
                 yield files[owner][0], channel, stamp, data
             owner = int(owners[span])
             scan, channels = files[owner]
             inside = int(span - firsts[owner])
+            if owner not in streams:
+                streams[owner] = stack.enter_context(scan.path.open("rb"))
             losses: list[Loss] = []
             for stamp, channel, found in scan.read_span(streams[owner], inside, channels, losses):
                 read[owner][channel] += 1
@@ -50,6 +56,8 @@ def messages(
             for loss in losses:
                 tell(scan, loss)
             lost[owner] += losses
+            if ends[owner] == place:
+                streams.pop(owner).close()
         while waiting:
             stamp, _, owner, channel, data = heapq.heappop(waiting)
             yield files[owner][0], channel, stamp, data

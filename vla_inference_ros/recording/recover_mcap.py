@@ -192,7 +192,7 @@ def _end(writer: McapCopy, scan: McapScan, contents: Contents, aside: Path | Non
 def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
     """Write what is whole to a new file that takes the place of the damaged one."""
     part = free_name(path, ".part")
-    writer = McapCopy(part, scan.header)
+    writer = McapCopy(part, header=scan.header)
     try:
         with path.open("rb") as file:
             writer.add_topics(scan.schemas.values(), scan.channels.values())

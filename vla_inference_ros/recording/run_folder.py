@@ -8,9 +8,11 @@ times by this host's clock [Unix s], angles in deg and lengths in mm.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
 from vla_inference_ros.recording import in_use
 from vla_inference_ros.recording.appending import (
+    MOST_BYTES,
     JsonListFile,
     LineFile,
     open_new,
@@ -26,11 +29,13 @@ from vla_inference_ros.recording.appending import (
 )
 from vla_inference_ros.recording.csv_text import to_cell
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
+from vla_inference_ros.recording.series import Series
 from vla_inference_ros.recording.traffic import Received
 
 # The files of any run, and what is left of the sensor's while it is not finished.
 RESULTS, ROBOT, FRAMES = "inference_results_*.json", "robot_state_*.csv", "frames_*.csv"
 SENSOR = "sensor_data_*.npz"
+LOST = "lost_*.json"
 UNFINISHED_SENSOR, UNFINISHED_PICTURES = f"sensor_data_*{PART}", f"*/*.jpg{PART}"
 ROBOT_COLUMNS = (
     "recv_timestamp",
@@ -67,20 +72,29 @@ class RunWriter:
     """Fills a new run folder under ``output_dir``; for one thread.
 
     All that a call was given is with the system when it returns. OSError means that it could not be
-    written, and that the files are as they were before.
+    written, and that the files are as they were before. What no longer fits into a file goes into
+    the next one: ``inference_results_<start>_1.json``.
     """
 
-    def __init__(self, output_dir: Path, start: float) -> None:
-        """OSError if the folder cannot be made, or is there already."""
+    def __init__(self, output_dir: Path, start: float, most: float = MOST_BYTES) -> None:
+        """OSError if the folder cannot be made, or is there already. No file but a picture has more
+        than ``most`` bytes.
+        """
         self.folder = output_dir / folder_name(start)
         self.folder.mkdir(parents=True)
         self._lock = in_use.lock(self.folder)
-        stamp = _stamp(start)
+        self._stamp = stamp = _stamp(start)
+        self._most = most
         self._sensor_path = self.folder / SENSOR.replace("*", stamp)
-        self._sensor: SensorFile | None = None
-        self._robot = LineFile(self.folder / ROBOT.replace("*", stamp), ",".join(ROBOT_COLUMNS))
-        self._frames = LineFile(self.folder / FRAMES.replace("*", stamp), ",".join(FRAME_COLUMNS))
-        self._results = JsonListFile(self.folder / RESULTS.replace("*", stamp))
+        self._sensor: Series[SensorFile] | None = None
+        self._robot = self._lines(ROBOT.replace("*", stamp), ROBOT_COLUMNS)
+        self._frames = self._lines(FRAMES.replace("*", stamp), FRAME_COLUMNS)
+        results = self.folder / RESULTS.replace("*", stamp)
+        self._results = Series(results, lambda path: JsonListFile(path, most))
+
+    def _lines(self, name: str, columns: Sequence[str]) -> Series[LineFile]:
+        heading = ",".join(columns)
+        return Series(self.folder / name, lambda path: LineFile(path, heading, self._most))
 
     def add_frame(self, frame: Received[CameraFrame]) -> None:
         """A picture, as received."""
@@ -114,7 +128,10 @@ class RunWriter:
         """
         packet, offset = samples.packet, samples.clock_offset
         if self._sensor is None:
-            self._sensor = SensorFile(self._sensor_path, packet.ascan.shape[1])
+            points = packet.ascan.shape[1]
+            self._sensor = Series(
+                self._sensor_path, lambda path: SensorFile(path, points, self._most)
+            )
         times, sent = packet.times + offset, packet.send_times + offset
         self._sensor.append(times, sent, packet.force, packet.ascan, offset, samples.received)
 
@@ -126,19 +143,23 @@ class RunWriter:
         """Whether the folder and its files still stand where they were made."""
         return stands(self.folder, self._lock) and all(file.is_there() for file in self._files())
 
-    def close(self) -> None:
-        """Finish all files; OSError if one cannot be, after the others were."""
+    def close(self, lost: Mapping[str, str] | None = None) -> None:
+        """Finish all files; if anything is ``lost``, a word to each kind is written to a file of
+        its own. OSError if one cannot be finished, after the others were.
+        """
         with ExitStack() as stack:
             stack.callback(os.close, self._lock)
+            if lost:
+                stack.callback(self._write_lost, lost)
             for file in self._files():
                 stack.callback(file.close)
 
-    def _files(self) -> list[LineFile | JsonListFile | SensorFile]:
-        files: list[LineFile | JsonListFile | SensorFile] = [
-            self._robot,
-            self._frames,
-            self._results,
-        ]
+    def _write_lost(self, lost: Mapping[str, str]) -> None:
+        path = self.folder / LOST.replace("*", self._stamp)
+        path.write_text(json.dumps(dict(lost), indent=2) + "\n", encoding="utf-8")
+
+    def _files(self) -> list[Series[Any]]:
+        files: list[Series[Any]] = [self._robot, self._frames, self._results]
         return [self._sensor, *files] if self._sensor else files
 
 

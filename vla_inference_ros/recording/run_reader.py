@@ -97,7 +97,7 @@ class RunFolder:
         return iter(())
 
     def _files(self, pattern: str) -> list[Path]:
-        return sorted(self.path.glob(pattern))
+        return sorted(self.path.glob(pattern), key=_in_order)
 
     def _frame(self, row: Row) -> Received[CameraFrame]:
         offset = row.number("clock_offset")
@@ -130,6 +130,12 @@ class RunFolder:
             if picture is not None:
                 packet = CameraFrame(camera, timestamp, picture[0], *picture[1])
                 yield Received(packet, 0.0, timestamp, view)
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    """A recorder numbers the files of a kind without leading zeros; the first has no number."""
+    parts = re.findall(r"\d+|\D+", path.stem)
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
 
 def _by_receipt(given: Iterable[Row], leaving: Leaving) -> Iterator[Row]:

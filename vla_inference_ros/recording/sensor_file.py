@@ -8,6 +8,7 @@ long the run was. ZIP: PKWARE's APPNOTE.TXT, 4.3; NPY: ``numpy.lib.format``.
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 import zipfile
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_inference_ros.recording.appending import open_new, stands, write_all
+from vla_inference_ros.recording.appending import check_size, open_new, stands, write_all
 
 PART = ".part"  # behind the name of a file that is not finished
 _JOURNAL = ".rows" + PART  # likewise, of the journal beside it
@@ -35,6 +36,7 @@ COLUMNS = np.dtype(
 _LOCAL_HEADER = 30 + len(_BIG) + 20  # APPNOTE 4.3.7 with the extra field of ZIP64
 _NPY_HEADER = 128  # bytes, of them 10 before the description
 DATA = _LOCAL_HEADER + _NPY_HEADER
+_HEADERS = 4096  # of the other members and of ZIP's directory: more than they take [bytes]
 _DATE = (1980, 1, 1, 0, 0, 0)  # ZIP's earliest; the files' own time tells when
 _CRC_POLYNOMIAL = 0xEDB88320  # of ZIP's CRC-32, reflected
 
@@ -46,12 +48,12 @@ class SensorFile:
     for the samples of a datagram.
 
     Every batch is with the system when ``append`` returns; until ``close`` under a name that ends
-    in ``.part``. For one thread.
+    in ``.part``. It has ``most`` bytes once it is whole. For one thread.
     """
 
-    def __init__(self, path: Path, points: int) -> None:
+    def __init__(self, path: Path, points: int, most: float = math.inf) -> None:
         """OSError, and nothing is left of it, if it cannot be begun."""
-        self._path, self._points = path, points
+        self._path, self._points, self._most = path, points, most
         self._samples = 0
         self._crc = 0
         with ExitStack() as undo:  # what is left there would be in the next attempt's way
@@ -71,13 +73,15 @@ class SensorFile:
     ) -> None:
         """Add samples: (n,), (n,), (n,) and (n, points), all of which were ``received`` at once.
 
-        OSError leaves the file as it was, ValueError is for another number of points.
+        OSError leaves the file as it was, with EFBIG if it would be too large; ValueError is for
+        another number of points.
         """
         if ascan.shape != (len(times), self._points):
             raise ValueError(
                 f"A-scans of shape {ascan.shape}, not {len(times)} of {self._points} points: "
                 "did the sensor's A-scan length change during the run?"
             )
+        check_size(self._size_with(self._samples + len(times)), self._most)
         columns = np.empty(len(times), COLUMNS)
         columns["timestamps"], columns["send_timestamps"] = times, send_times
         columns["forces"], columns["clock_offsets"] = force, clock_offset
@@ -94,6 +98,10 @@ class SensorFile:
             raise
         self._crc = zlib.crc32(data, self._crc)
         self._samples += len(times)
+
+    def _size_with(self, samples: int) -> int:
+        """Of the whole file, at most."""
+        return DATA + samples * (self._points * 4 + COLUMNS.itemsize) + _HEADERS
 
     def is_there(self) -> bool:
         """Whether what is written still stands where it was made."""
