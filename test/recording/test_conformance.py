@@ -28,7 +28,7 @@ from vla_inference_ros.recording.bag import Bag
 from vla_inference_ros.recording.bag_files import open_files
 from vla_inference_ros.recording.mcap_contents import Contents
 from vla_inference_ros.recording.mcap_order import messages
-from vla_inference_ros.recording.mcap_records import Record
+from vla_inference_ros.recording.mcap_record import Record
 from vla_inference_ros.recording.mcap_scan import Loss, McapScan
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.recover_bag import recover_bag

@@ -16,6 +16,7 @@ from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.bag import Bag
 from vla_inference_ros.recording.mcap_summary import read_summary
 from vla_inference_ros.recording.recording import RecordingError
+from vla_inference_ros.recording.recover_bag import recover_bag
 
 INSTRUCTION = "/vla/instruction"
 SEED, HOLES = 5, 60
@@ -182,3 +183,35 @@ def test_a_profile_that_is_left_out_is_not_that_of_other_systems(
     path.write_bytes(mcap.MAGIC + header + data[data.index(b"\x03\x34" + bytes(7)) :])
     with pytest.raises(RecordingError, match=f"its profile is '', not 'ros2'.*{new.decode()!r}"):
         Bag(path)
+
+
+PATTERNS = {  # each of which begins a record that leads nowhere, or claims to be a long one
+    "zeros": bytes(9),
+    "messages": b"\x05\x20" + bytes(7),
+    "long messages": b"\x05\x00\x00\x10" + bytes(5),
+    "schemas": b"\x03\x00\x00\x03" + bytes(5) + b"\x01\x00\x00\x00\x02\x00",
+    "metadata": b"\x0c" + (20_000).to_bytes(8, "little") + (19_000).to_bytes(4, "little"),
+    "chunks without an end": b"\x06"
+    + (1 << 30).to_bytes(8, "little")
+    + bytes(32)
+    + ((1 << 30) - 40).to_bytes(8, "little"),
+    "indexes": b"\x07\x06" + bytes(7) + b"\1\0" + bytes(4),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_no_damage_keeps_a_reader_for_ever(tmp_path: Path, pattern: str) -> None:
+    """However many records seem to begin there; what stands behind is found."""
+    path = file_of(bag(tmp_path / "bag", run_messages()))
+    places = messages_by_place(path)
+    without_index(path)
+    data = path.read_bytes()
+    middle = places[62][0]
+    rubbish = PATTERNS[pattern] * (300_000 // len(PATTERNS[pattern]))
+    path.write_bytes(data[:middle] + rubbish + data[middle:])
+    read = [each.data for each in Bag(path).raw()]
+    assert set(read) >= {data for *_, (_, _, data) in places[:60]}
+    recover_bag(path)
+    again = Bag(path)
+    assert again.complete
+    assert len(list(again.raw())) >= 60

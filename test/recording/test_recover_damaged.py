@@ -239,3 +239,35 @@ def test_nothing_is_made_of_what_holds_no_message(tmp_path: Path) -> None:
         assert main([str(path)]) == 1
         assert path.read_bytes() == data
         assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("bad", [b"\0\0\0", b"[[[", b"x: "])
+def test_a_damaged_quality_of_service_is_none(tmp_path: Path, bad: bytes) -> None:
+    """It is kept in the channel as text."""
+    folder = bag(tmp_path / "bag", run_messages(3))
+    path = file_of(folder)
+    data = path.read_bytes()
+    at = data.index(b"- history")
+    damaged = data[:at] + bad + data[at + len(bad) :]
+    without_index(path)
+    path.write_bytes(damaged[: path.stat().st_size])
+    (folder / "metadata.yaml").unlink()
+    recover_bag(folder)
+    assert len(list(Bag(folder).raw())) == 18
+    content = yaml.safe_load((folder / "metadata.yaml").read_text())
+    assert content["rosbag2_bagfile_information"]["message_count"] == 18
+
+
+@pytest.mark.parametrize("case", ["zstd_bad_chunk_finished"], indirect=True)
+@pytest.mark.parametrize("place", [1, 1 + 8 + 28 + 4 + 4])
+def test_one_wrong_length_of_a_chunk_costs_nothing(case: Path, place: int) -> None:
+    """Its length stands in it twice: as a record's, and as that of what was compressed."""
+    at = 17 + 15  # of the first chunk
+    data = bytearray(case.read_bytes())
+    assert data[at] == mcap.CHUNK
+    data[at + place + 7] = 0x52
+    case.write_bytes(data)
+    expected = [f"m{number}" for number in range(40) if not 10 <= number < 15]
+    assert len(list(Bag(case).raw())) == 35
+    recover_bag(case)
+    assert texts(case) == expected

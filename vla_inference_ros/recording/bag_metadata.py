@@ -82,9 +82,9 @@ def information(
     for topic in (topic for file in files for topic in file.topics):
         key = TopicSummary(topic.name, topic.type, topic.qos, topic.type_hash, 0)
         counts[key] = counts.get(key, 0) + topic.messages
-    profiles = {topic: yaml.safe_load(topic.qos) or [] for topic in counts}
+    profiles = {topic: _profiles(topic.qos) for topic in counts}
     in_words = not any(
-        isinstance(profile["history"], int) for each in profiles.values() for profile in each
+        isinstance(profile.get("history"), int) for each in profiles.values() for profile in each
     )
     full = [file for file in files if file.messages]
     start = min((file.start for file in full), default=0)
@@ -115,6 +115,16 @@ def information(
         "custom_data": dict(custom) if custom else None,
         "ros_distro": os.environ.get("ROS_DISTRO", ""),
     }
+
+
+def _profiles(qos: str) -> list[dict[str, Any]]:
+    """Those of a topic; none if the text is damaged."""
+    try:
+        found = yaml.safe_load(qos)
+    except yaml.YAMLError:
+        return []
+    is_one = isinstance(found, list) and all(isinstance(each, dict) for each in found)
+    return found if is_one else []
 
 
 def _file(file: FileSummary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_format import McapError
-from vla_inference_ros.recording.mcap_records import ChunkHead, Record, chunk_head
+from vla_inference_ros.recording.mcap_record import ChunkHead, Record, chunk_head
 
 if sys.version_info >= (3, 14):
     from compression import zstd

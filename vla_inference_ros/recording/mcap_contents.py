@@ -14,7 +14,8 @@ from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_chunks import ZSTD_MAGIC, Chunk, is_as_written, open_chunk
 from vla_inference_ros.recording.mcap_file import Entries
 from vla_inference_ros.recording.mcap_format import McapError
-from vla_inference_ros.recording.mcap_records import Damage, Record, walk
+from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_records import Damage, walk
 from vla_inference_ros.recording.mcap_scan import Loss, McapScan, entries_of, head_of, indexed
 
 BAG_METADATA = "rosbag2"  # the name of the record that says what metadata.yaml says
@@ -148,7 +149,10 @@ class Contents:
             self.cut = part
             return
         if isinstance(found, Damage):
-            return  # the scan knows of it
+            if scan.is_indexed:  # else the scan has found it, too
+                where = f"bytes {found.begin} to {found.end} are damaged"
+                self.losses.append(Loss(where, Counter()))
+            return
         if found.opcode == mcap.CHUNK:
             self._add_chunk(file, scan, part, found)
         elif found.opcode == mcap.MESSAGE:

@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_file import Entries, McapFile
-from vla_inference_ros.recording.mcap_records import Record, walk
+from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_records import walk
 
 _BLOCK = 1 << 20  # copied at once [bytes]
 

@@ -17,7 +17,8 @@ from vla_inference_ros.core.regular_file import open_regular
 from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_format import McapError
-from vla_inference_ros.recording.mcap_records import Damage, Record, next_record, walk
+from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_records import Damage, next_record, walk
 from vla_inference_ros.recording.mcap_summary import Summary, read_summary, tells_of_all
 
 _RUN_SIZE = 4 << 20  # of messages outside of chunks that are read together [bytes]

@@ -30,7 +30,8 @@ from vla_inference_ros.recording.mcap_copy import McapCopy
 from vla_inference_ros.recording.mcap_files import check_ros2
 from vla_inference_ros.recording.mcap_format import McapError
 from vla_inference_ros.recording.mcap_order import missing
-from vla_inference_ros.recording.mcap_records import Damage, Record
+from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_records import Damage
 from vla_inference_ros.recording.mcap_scan import McapScan
 from vla_inference_ros.recording.mcap_summary import contradicts
 from vla_inference_ros.recording.recording import RecordingError
