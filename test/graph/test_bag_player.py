@@ -120,6 +120,21 @@ def test_odd_messages_are_left_out_and_told_by_topic_and_kind(
     assert not player.said("Traceback")
 
 
+def test_small_bags_of_what_cameras_send_are_played(audience: None) -> None:
+    """As test_bag_cases.py has them."""
+    for name, pictures in (
+        ("good", 13),
+        ("one_empty_picture", 12),
+        ("one_padded_picture", 13),
+        ("view5_gray", 13),
+    ):
+        path = Path(__file__).parents[1] / "data" / "bag" / f"{name}.mcap"
+        player = NodeProcess("bag_player", {"bag": str(path), "rate": 4.0})
+        assert player.wait() == 0
+        assert player.said(f"{pictures} {TOPIC}")
+        assert len(player.said("since it is odd")) == (name == "one_empty_picture")
+
+
 def test_strict_ends_it_at_what_is_odd(odd_bag: Path, audience: None) -> None:
     player = NodeProcess("bag_player", {"bag": str(odd_bag), "strict": True})
     assert player.wait() == 1
