@@ -86,7 +86,13 @@ def test_it_tells_the_scale_that_the_node_takes(
         ("other layer", "for layers that the model does not have", "with model:= the VLM"),
         ("other width", "do not fit the model", "with model:= the VLM"),
         ("nan", "NaN or infinite numbers", "with model:= the VLM"),
-        ("no checkpoint", "for the LoRA of a checkpoint, and there is none", "adapter_config:="),
+        (
+            "no checkpoint",
+            "for the LoRA of a checkpoint, and there is none",
+            "leave adapter_config:=",
+        ),
+        ("protocol", "pickle_protocol=4", "without pickle_protocol"),
+        ("cut", "is cut short", "copy the file again"),
     ],
 )
 def test_what_the_node_would_refuse_is_a_problem_in_its_words(
@@ -108,7 +114,10 @@ def test_what_the_node_would_refuse_is_a_problem_in_its_words(
         state[FACTOR] = state[FACTOR][:, :8]
     elif case == "nan":
         state[FACTOR][0, 0] = float("nan")
-    torch.save({"model_state_dict": state}, checkpoint)
+    protocol = 4 if case == "protocol" else 2
+    torch.save({"model_state_dict": state}, checkpoint, pickle_protocol=protocol)
+    if case == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     asked = VlmCheckpoint(
         str(model),
         "" if case == "no checkpoint" else str(checkpoint),
@@ -142,6 +151,7 @@ def test_a_checkpoint_for_tiny_is_a_problem(checkpoint: Path) -> None:
     result = checked(VlmCheckpoint("tiny", str(checkpoint)))
     assert result.status is Status.PROBLEM
     assert "does not go with model:=tiny" in result.finding
+    assert "leave checkpoint:= out" in result.remedy
 
 
 def test_nothing_is_asked_for_without_a_checkpoint_and_settings() -> None:

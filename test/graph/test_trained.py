@@ -6,10 +6,12 @@ import re
 import time
 from array import array
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from expert_topics import ANY_AGE
 from harness import Listener, failed_start, running
 from ports import free_port
@@ -32,16 +34,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(model: Path) -> Path:
-    return save_checkpoint(model.parent / "best.pt", fusion="gated")
+    return save_checkpoint(model.parent / "best.pt", fusion="gated", wrapper="_orig_mod.module.")
 
 
 def test_the_vlm_takes_a_folder_and_its_lora(
-    model: Path, checkpoint: Path, listener: Listener
+    model: Path, checkpoint: Path, listener: Listener, tmp_path: Path
 ) -> None:
+    config = tmp_path / "lora.json"
+    config.write_text('{"peft_type": "LORA", "r": 16, "lora_alpha": 16, "use_rslora": true}')
+    lora: dict[str, Any] = {"adapter_config": str(config), "lora_alpha": 16.0}
     published = listener.listen(VLFeatures, "/vla/features")
     with running(
         "vlm", model=str(model), checkpoint=str(checkpoint), device="cpu", views=["View1"],
-        dead_pictures="warn", compressed_topics=["/left"], raw_topics=[""],
+        dead_pictures="warn", compressed_topics=["/left"], raw_topics=[""], **lora,
     ) as node:  # fmt: skip
         picture = cv2.imencode(".jpg", np.full((720, 1280, 3), 90, np.uint8))[1].tobytes()
 
@@ -52,8 +57,10 @@ def test_the_vlm_takes_a_folder_and_its_lora(
 
         listener.spin_until(lambda: bool(published), repeat=shoot)
         expected = load_feature_model(
-            str(model), str(checkpoint), "cpu", "auto", torch_threads=1, stub_seconds=0.0
-        )
+            str(model), str(checkpoint), "cpu", "auto", torch_threads=1, stub_seconds=0.0,
+            **lora,
+        )  # fmt: skip
+        assert f"with alpha 16, rank-stabilised scale 4 ({config})" in expected.summary[1]
         assert published[0].model_id == expected.model.model_id
         feature = expected.model.features([View("View1", 0.0, picture)], DEFAULT_INSTRUCTION)
         np.testing.assert_allclose(published[0].data, feature.ravel(), atol=1e-6)
@@ -125,6 +132,11 @@ def test_what_cannot_be_loaded_ends_a_node_with_the_reason(model: Path, checkpoi
     assert "'concat', but the action expert's keys and sizes are those of 'gated'" in failed_start(
         "action_expert", checkpoint=str(checkpoint)
     )
+    other = model.parent / "protocol4.pt"
+    torch.save(torch.load(checkpoint, weights_only=True), other, pickle_protocol=4)
+    for node in ("vlm", "action_expert"):
+        said = failed_start(node, model=str(model), device="cpu", checkpoint=str(other))
+        assert "is a torch file with pickle_protocol=4, which torch's safe reader does not" in said
     assert "model /no/folder is no folder" in failed_start("vlm", model="/no/folder")
     assert "dtype float8 is for GPUs, not cpu" in failed_start(
         "vlm", model=str(model), device="cpu", dtype="float8"

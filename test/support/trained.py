@@ -19,8 +19,12 @@ def save_model(folder: Path) -> Path:
     return save_small(folder)
 
 
-def save_checkpoint(file: Path, *, fusion: str = "concat", lora: bool = True) -> Path:
-    """Heads of the rig's shapes and, of the VLM, one adapted layer."""
+def save_checkpoint(
+    file: Path, *, fusion: str = "concat", lora: bool = True, wrapper: str = ""
+) -> Path:
+    """Heads of the rig's shapes and, of the VLM, one adapted layer; ``wrapper`` is in front of
+    all names.
+    """
     state: dict[str, torch.Tensor] = {}
     for part, network in zip(("sensor_encoder", "action_expert"), tiny_heads(fusion), strict=True):
         state |= {f"{part}.{name}": value for name, value in network.state_dict().items()}
@@ -30,5 +34,6 @@ def save_checkpoint(file: Path, *, fusion: str = "concat", lora: bool = True) ->
         for side, shape in (("A", (RANK, size)), ("B", (size, RANK))):
             name = f"vl_model.base_model.model.model.{ADAPTED}.lora_{side}.default.weight"
             state[name] = 0.2 * torch.randn(shape, generator=random)
+    state = {f"{wrapper}{name}": value for name, value in state.items()}
     torch.save({"model_state_dict": state, "epoch": 3}, file)
     return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vla_inference_ros.doctor.result import Result, ok, problem, skipped
+from vla_inference_ros.doctor.weights import remedy_of_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ def vlm_checkpoint_fits(facts: VlmCheckpointFacts) -> Result:
 
 
 def _remedy(error: str) -> str:
+    if "there is none" in error:
+        return "leave adapter_config:= and lora_alpha:= out, or give checkpoint:=FILE"
+    if "does not go with" in error:
+        return "leave checkpoint:= out, or give model:= the VLM that it was trained with"
     if any(word in error for word in ("lora_alpha", "adapter_config", "alphas for")):
         return "adapter_config:= PEFT's file of this training, or lora_alpha:= its alpha"
-    if "pickle_protocol" in error:
-        return "where it was made: torch.load it, and torch.save it without pickle_protocol"
-    return "give the checkpoint, and with model:= the VLM, of one training run"
+    return remedy_of_file(error) or (
+        "give the checkpoint, and with model:= the VLM, of one training run"
+    )

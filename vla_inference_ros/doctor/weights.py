@@ -129,10 +129,19 @@ def _remedy(name: str, error: str, model: str) -> str:
         return "leave checkpoint:= out, or give model:= the VLM that it was trained with"
     if "fusion" in error:
         return "fusion_strategy:= what it was trained with: concat, cross_attention, gated or none"
+    return remedy_of_file(error) or (
+        "copy the file again, or save the two networks' state_dict() alone, of the rig's shapes"
+    )
+
+
+def remedy_of_file(error: str) -> str:
+    """What to do about a file that cannot be read, by what the loader says of it, or ""."""
     if "pickle_protocol" in error:
         return "where it was made: torch.load it, and torch.save it without pickle_protocol"
     if " twice, as " in error:
         return "save the state dict of each network once, without its wrappers"
     if "does not exist" in error or "folder" in error or "cannot be read" in error:
         return "give checkpoint:= the path of a file that this user may read"
-    return "copy the file again, or save the two networks' state_dict() alone, of the rig's shapes"
+    if any(word in error for word in ("is cut short", "is empty", "plain pickle", "run code")):
+        return "copy the file again, or save the networks' state_dict() alone"
+    return ""

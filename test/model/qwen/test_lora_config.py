@@ -121,6 +121,13 @@ def test_pefts_own_folder_is_a_checkpoint(tmp_path: Path) -> None:
     torch.testing.assert_close(found.state_dict()[f"{Q}.weight"], expected[f"{Q}.weight"])
 
 
+def test_the_file_beside_what_a_link_leads_to_counts(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path / "run7", trained(lora_alpha=16))
+    (tmp_path / "best.pt").symlink_to(checkpoint)
+    told = read_changes(str(tmp_path / "best.pt")).check(None)
+    assert told.endswith(f"alpha 16, scale 1 ({tmp_path / 'run7' / 'adapter_config.json'})")
+
+
 def test_a_parameter_names_the_file_or_says_alpha(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path / "there", trained(r=8, lora_alpha=24))
     elsewhere = tmp_path / "lora.json"
@@ -250,8 +257,8 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     os.mkfifo(file)
     assert "it is a FIFO, not a file" in refusal(file)
     assert "No such file" in refusal(tmp_path / "absent.json")
-    for name in ("~nosuchuser/lora.json", "a" * 300):
-        with pytest.raises(ModelError, match="cannot be read"):
+    for name, said in (("~nosuchuser/lora.json", "cannot be looked for"), ("a" * 300, "be read")):
+        with pytest.raises(ModelError, match=said):
             find_lora_config("best.pt", name, 0.0)
     for alpha in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ModelError, match="not a number over 0"):

@@ -115,13 +115,11 @@ def find_lora_config(checkpoint: str, adapter_config: str, alpha: float) -> Lora
     """
     if not math.isfinite(alpha) or alpha < 0:
         raise ModelError(f"lora_alpha is {alpha:g}, not a number over 0")
-    file = Path(adapter_config) if adapter_config else Path(checkpoint).parent / FILE
     try:
-        file = file.expanduser()
-        is_there = bool(adapter_config) or file.exists()
+        file = Path(adapter_config).expanduser() if adapter_config else _beside(checkpoint)
     except (OSError, RuntimeError) as error:  # of a home that is none, of a folder that is closed
-        raise ModelError(f"{file} cannot be read: {error}") from error
-    if not is_there:
+        raise ModelError(f"the file of LoRA's settings cannot be looked for: {error}") from error
+    if file is None:
         return LoraConfig("lora_alpha", alpha) if alpha else None
     config = read_lora_config(file)
     if alpha and alpha != config.alpha:
@@ -130,6 +128,13 @@ def find_lora_config(checkpoint: str, adapter_config: str, alpha: float) -> Lora
             "give adapter_config the file of this checkpoint"
         )
     return config
+
+
+def _beside(checkpoint: str) -> Path | None:
+    """PEFT's file in the checkpoint's folder, or in that of the file which a link leads to."""
+    path = Path(checkpoint).expanduser()
+    candidates = (path.parent / FILE, path.resolve().parent / FILE)
+    return next((file for file in candidates if file.exists()), None)
 
 
 def config_of_training(ranks: Iterable[int]) -> LoraConfig:
