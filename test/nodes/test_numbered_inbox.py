@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fake_disk import Bench, benches
 
-from vla_inference_ros.nodes.numbered_inbox import NumberedInbox
+from vla_inference_ros.nodes.numbered_inbox import HeardTwice, NumberedInbox
 
 
 @pytest.fixture
@@ -60,3 +60,20 @@ def test_of_several_publishers_it_is_warned_and_nothing_is_counted(
     list(NumberedInbox(node, inbox, node.kinds["sensor"]).take())
     assert dict(node.kinds["sensor"].tally.read().problems) == {}
     assert "sensor: 2 nodes publish /topic, and all is saved" in capfd.readouterr().err
+
+
+def test_what_two_subscriptions_hear_is_one_message(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever each hears it, and though simulated time goes on between the two."""
+    node = make().node
+    monkeypatch.setattr(node, "now", iter(range(1, 9)).__next__)
+    kept, live = Numbered(5, 6), Numbered()
+    inboxes: list[Any] = [kept, live]
+    inbox = NumberedInbox(node, HeardTwice(*inboxes), node.kinds["sensor"], shared=True)
+    inbox._simulated = True
+    assert len(list(inbox.take())) == 2
+    kept.numbers, live.numbers = (), (5, 6, 7)
+    assert len(list(inbox.take())) == 1
+    kept.numbers, live.numbers = (7, 8), (8, 9)
+    assert len(list(inbox.take())) == 2

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rclpy.qos import QoSProfile
+from rclpy.node import Node
 
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.inbox import Inbox
-from vla_inference_ros.nodes.numbered_inbox import NumberedInbox
+from vla_inference_ros.nodes.numbered_inbox import Heard, HeardTwice, NumberedInbox
 from vla_inference_ros.nodes.parameters import parameter
+from vla_inference_ros.nodes.run_state import INSTRUCTION
 from vla_inference_ros.nodes.saving import (
     DATA,
     PICTURES,
@@ -49,9 +50,6 @@ _KINDS = {
     # The signals are all in the chunks as well: they need not outlive a full disk.
     **dict.fromkeys((SIGNALS, "/vla/status", "/vla/reports", "/diagnostics"), "status"),
 }
-# Anybody may publish it, and keep it for those who start later or not. No subscription is of both.
-_HEARD_TWICE = ("/vla/instruction",)
-_REMEMBERED = 200  # messages: all that both subscriptions hold
 _SHARED = ("/vla/instruction", "/vla/reports", "/diagnostics")  # that several nodes publish
 
 
@@ -128,34 +126,28 @@ class _SerializedTopics:
     """All topics, read when it asks, as the bytes that were sent. For one thread."""
 
     def __init__(self, node: VlaNode[Any], streams: Mapping[str, Stream]) -> None:
-        def inbox(topic: str, profile: QoSProfile) -> NumberedInbox:
-            kind = message_class(TOPICS[topic])
-            heard: Inbox[Any] = Inbox(node, kind, topic, profile, raw=True)
-            return NumberedInbox(node, heard, streams[_KINDS[topic]], shared=topic in _SHARED)
-
-        self._inboxes = [(topic, inbox(topic, qos.recorded(topic))) for topic in _KINDS]
-        self._inboxes += [(topic, inbox(topic, qos.recorded_live(topic))) for topic in _HEARD_TWICE]
-        self._newest: deque[_Serialized] = deque(maxlen=_REMEMBERED)  # of those
+        self._inboxes = {
+            topic: NumberedInbox(node, _heard(node, topic), streams[kind], shared=topic in _SHARED)
+            for topic, kind in _KINDS.items()
+        }
 
     def take(self, all_of_it: bool = False) -> Iterator[Item]:
         """What has come since the last call, by its time: nearly in order is well to read."""
         found = [
-            message
-            for topic, inbox in self._inboxes
+            _Serialized(topic, stamp, data)
+            for topic, inbox in self._inboxes.items()
             for data, stamp in inbox.take()
-            if self._is_new(message := _Serialized(topic, stamp, data))
         ]
         for message in sorted(found, key=lambda message: message.stamp):
             kind = _KINDS[message.topic]
             yield Item(kind, message, len(message.data), message.stamp / 1e9)
 
-    def _is_new(self, message: _Serialized) -> bool:
-        """Whether the topic's other subscription has not heard it yet."""
-        if message.topic not in _HEARD_TWICE:
-            return True
-        is_new = message not in self._newest
-        self._newest.append(message)
-        return is_new
+
+def _heard(node: Node, topic: str) -> Heard:
+    inbox = partial(Inbox[Any], node, message_class(TOPICS[topic]), topic, raw=True)
+    if topic == INSTRUCTION:  # anybody may publish it, and keep it for those who start later or not
+        return HeardTwice(inbox(qos.recorded(topic)), inbox(qos.recorded_live(topic)))
+    return inbox(qos.recorded(topic))
 
 
 def main() -> int:

@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import VlaNode
+
+_REMEMBERED = 200  # messages: all that two subscriptions hold
+
+
+class Heard(Protocol):
+    """A topic that is read when it is asked for, as an ``Inbox`` does it."""
+
+    @property
+    def topic(self) -> str:
+        """Its full name."""
+
+    def count_publishers(self) -> int:
+        """How many publish on it."""
+
+    def take_with_info(self) -> list[tuple[Any, dict[str, Any]]]:
+        """The messages since the last call, each with what the middleware knows of it."""
+
+
+class HeardTwice:
+    """A topic of two subscriptions, where none hears all publishers: each message once."""
+
+    def __init__(self, *inboxes: Heard) -> None:
+        self._inboxes = inboxes
+        self.topic = inboxes[0].topic
+        self._newest: deque[tuple[int, Any]] = deque(maxlen=_REMEMBERED)
+
+    def count_publishers(self) -> int:
+        """How many publish on it."""
+        return self._inboxes[0].count_publishers()
+
+    def take_with_info(self) -> list[tuple[Any, dict[str, Any]]]:
+        """The messages since the last call that no other subscription had."""
+        found = [each for inbox in self._inboxes for each in inbox.take_with_info()]
+        return [each for each in found if self._is_new(*each)]
+
+    def _is_new(self, message: Any, info: dict[str, Any]) -> bool:
+        known = (info["source_timestamp"], message)
+        if known in self._newest:
+            return False
+        self._newest.append(known)
+        return True
 
 
 class NumberedInbox:
@@ -20,7 +61,7 @@ class NumberedInbox:
     """
 
     def __init__(
-        self, node: VlaNode[Any], inbox: Inbox[Any], stream: Stream, *, shared: bool = False
+        self, node: VlaNode[Any], inbox: Heard, stream: Stream, *, shared: bool = False
     ) -> None:
         self.inbox = inbox
         self._node, self._stream, self._shared = node, stream, shared
