@@ -24,6 +24,7 @@ REPEATED_PICTURES = "old pictures come again"
 BLANK = "pictures show nothing"
 TWIN = "pictures are another view's"
 REPEATED_SCANS = "A-scans repeat"
+WRONG_SOCKET = "wrong socket type"
 OVERDUE = "does not come to an end"
 
 

@@ -17,8 +17,10 @@ from vla_inference_ros.core.address import unmapped, with_port
 from vla_inference_ros.core.curve import ClientKeys, ServerKeys, secure_client, serving
 from vla_inference_ros.core.priority import starting_threads, thread_names, threads
 from vla_inference_ros.core.source import Listening
+from vla_inference_ros.core.troubles import WRONG_SOCKET
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import StartError
+from vla_inference_ros.nodes.zmq_handshakes import Handshakes, fitting, mismatch
 
 MOST_PARTS = 8  # of a message; what comes after them is thrown away
 _TIMEOUT_MS = 100  # how often a socket thread looks whether it should stop
@@ -32,7 +34,11 @@ _REFUSALS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 _ATTEMPTS = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
-_EVENTS = _REFUSALS | _ATTEMPTS | zmq.EVENT_DISCONNECTED
+_BEGINNINGS = zmq.EVENT_CONNECTED | zmq.EVENT_ACCEPTED
+_EVENTS = (
+    _REFUSALS | _ATTEMPTS | _BEGINNINGS | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+)
+_MISMATCH_LASTS = 10.0  # a socket that does not fit is a trouble; its side may not try again [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,9 @@ class ZmqReceiver:
         self.peer = Peer("", 0, -1)
         self.listening = Listening(time.monotonic())
         self._peers: dict[tuple[str, int], Peer] = {}
+        self._kind = kind
+        self._handshakes = Handshakes()
+        self._mismatch_until = 0.0  # [steady s]
         self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
         self._endpoint: tuple[str, int] | None = None  # that we connect to
         self._encrypted = False
@@ -168,11 +177,16 @@ class ZmqReceiver:
         if found is None:
             found = Peer(address, _port_of(connection), connection)
             self._peers[address, connection] = found
+            self._handshakes.hear(connection)
         return found
 
     def _follow_connections(self, now: float) -> None:
         while self._monitor.poll(0):
-            self._note(zmq.Event(recv_monitor_message(self._monitor)["event"]), now)
+            found = recv_monitor_message(self._monitor)
+            self._note(zmq.Event(found["event"]), int(found["value"]), now)
+        for is_unfit in self._handshakes.judge(now):
+            self._tell_of_end(is_unfit, now)
+        self._stream.troubles.keep(WRONG_SOCKET, now < self._mismatch_until)
         if self._endpoint and self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
             # libzmq gives a connection up for good over which came what it will not take.
             with suppress(zmq.ZMQError):  # it may have dropped the endpoint itself
@@ -180,30 +194,44 @@ class ZmqReceiver:
             zmq_address.connect(self._socket, *self._endpoint)
             self._lost = None
 
-    def _note(self, event: zmq.Event, now: float) -> None:
-        if event in _REFUSALS:
-            self._stream.warn(
+    def _note(self, event: zmq.Event, value: int, now: float) -> None:
+        """``value`` is the connection, where the event is of one."""
+        if event in _BEGINNINGS:
+            self._handshakes.begin(value, now)
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._handshakes.agree()
+            self._mismatch_until = 0.0
+        elif event in _REFUSALS:
+            self._stream.problem(
                 "refused connection",
                 "a connection failed before any message: "
                 + (
                     "do both sides use CURVE, with the right keys?"
                     if self._encrypted
-                    else "does the other side use CURVE, or something else than ZMQ?"
+                    else "does the other side use CURVE, something else than ZMQ, or a socket "
+                    f"that is not {fitting(self._kind)}?"
                 ),
             )
         elif event in _ATTEMPTS:
             self._lost = None
-        else:
-            if not self._refused:  # a refused connection ends as well
-                self._stream.warn(
-                    "ended connection",
-                    "a connection has ended: by the other side, or over a message of more than "
-                    f"{2 * self._max_bytes} bytes",
-                )
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._handshakes.end(value, now, failed=self._refused)
             self._peers.clear()  # the next connection may get the number of one that has ended
             if self._endpoint:
                 self._lost = now
         self._refused = event in _REFUSALS
+
+    def _tell_of_end(self, is_unfit: bool, now: float) -> None:
+        if is_unfit:
+            self._mismatch_until = now + _MISMATCH_LASTS
+            where = f" to {zmq_address.endpoint(*self._endpoint)}" if self._endpoint else ""
+            self._stream.problem(WRONG_SOCKET, mismatch(self._kind, where), told=True)
+            return
+        self._stream.warn(
+            "ended connection",
+            "a connection has ended: by the other side, or over a message of more than "
+            f"{2 * self._max_bytes} bytes",
+        )
 
 
 def _port_of(connection: int) -> int:

@@ -74,7 +74,8 @@ class CameraOutlet:
             self._socket.set(zmq.SNDTIMEO, round(patience * 1000))
             if keys is not None:
                 secure_client(self._socket, keys)
-            events = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED
+            # Of a socket of another type libzmq tells only that its connection has ended.
+            events = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED | zmq.EVENT_DISCONNECTED
             self._monitor = self._socket.get_monitor_socket(events)
             try:
                 zmq_address.connect(self._socket, *zmq_address.host_and_port(endpoint))
@@ -93,7 +94,7 @@ class CameraOutlet:
         if was_refused:
             return (
                 f"who listens at {self._endpoint} refuses the cameras' connection (does one side "
-                "use CURVE, or other keys?)"
+                "use CURVE, or other keys? Is it a ZMQ socket of type PULL?)"
             )
         return f"nobody listens for the cameras at {self._endpoint}"
 
