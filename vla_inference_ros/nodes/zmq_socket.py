@@ -70,7 +70,7 @@ class ZmqReceiver:
         self._handshakes = Handshakes()
         self._mismatch_until = 0.0  # [steady s]
         self._stream, self._max_bytes, self._remedy = stream, max_bytes, remedy
-        self._endpoint: tuple[str, int] | None = None  # that we connect to
+        self._endpoint = ""  # that we connect to
         self._encrypted = False
         self._refused = False  # whether the last event was a refusal
         self._lost: float | None = None  # since when nobody connects us again [steady s]
@@ -109,7 +109,7 @@ class ZmqReceiver:
 
     def connect(self, host: str, port: int, keys: ClientKeys | None = None) -> None:
         """Connect to a TCP port, now or whenever it appears; StartError if that is no address."""
-        self._endpoint = (host, port)
+        self._endpoint = zmq_address.endpoint(host, port)
         self._encrypted = keys is not None
         if keys is not None:
             secure_client(self._socket, keys)
@@ -118,8 +118,7 @@ class ZmqReceiver:
         except zmq.ZMQError as error:
             self.close()
             raise StartError(
-                "parameters 'host' and 'port': cannot connect to "
-                f"{zmq_address.endpoint(host, port)}: {error}"
+                f"parameters 'host' and 'port': cannot connect to {self._endpoint}: {error}"
             ) from error
         if unknown:
             self._stream.warn(
@@ -187,11 +186,11 @@ class ZmqReceiver:
         for is_unfit in self._handshakes.judge(now):
             self._tell_of_end(is_unfit, now)
         self._stream.troubles.keep(WRONG_SOCKET, now < self._mismatch_until)
-        if self._endpoint and self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
+        if self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
             # libzmq gives a connection up for good over which came what it will not take.
             with suppress(zmq.ZMQError):  # it may have dropped the endpoint itself
-                self._socket.disconnect(zmq_address.endpoint(*self._endpoint))
-            zmq_address.connect(self._socket, *self._endpoint)
+                self._socket.disconnect(self._endpoint)
+            self._socket.connect(self._endpoint)  # looked up by libzmq's own thread
             self._lost = None
 
     def _note(self, event: zmq.Event, value: int, now: float) -> None:
@@ -224,7 +223,7 @@ class ZmqReceiver:
     def _tell_of_end(self, is_unfit: bool, now: float) -> None:
         if is_unfit:
             self._mismatch_until = now + _MISMATCH_LASTS
-            where = f" to {zmq_address.endpoint(*self._endpoint)}" if self._endpoint else ""
+            where = f" to {self._endpoint}" if self._endpoint else ""
             self._stream.problem(WRONG_SOCKET, mismatch(self._kind, where), told=True)
             return
         self._stream.warn(
