@@ -29,7 +29,7 @@ def test_heads_that_give_no_numbers_are_refused(tmp_path: Path) -> None:
 
 def test_a_vlm_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
     model = save_model(tmp_path / "model")
-    state = load_file(model / WEIGHTS)
+    state = {name: part.clone() for name, part in load_file(model / WEIGHTS).items()}
     state["model.norm.weight"].fill_(3e38)  # a number, but not what it is multiplied with
     save_file(state, model / WEIGHTS, metadata={"format": "pt"})
     with pytest.raises(ModelError, match="gives NaN or infinite features for a made-up picture"):
