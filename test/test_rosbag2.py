@@ -113,10 +113,12 @@ def test_a_bag_is_split_as_the_own_recorder_splits_it(tmp_path: Path) -> None:
     assert (found["--max-bag-size"], found["--max-bag-duration"]) == (["5000000"], ["60"])
 
 
-def test_a_bag_is_named_after_its_start_in_local_time(tmp_path: Path) -> None:
+def test_a_bag_is_named_after_its_start_and_takes_the_next_free_name(tmp_path: Path) -> None:
     now = time.time()
     (output,) = options(rosbag2.record(tmp_path, now, False))["--output"]
-    assert Path(output) == tmp_path / time.strftime("bag_%Y%m%d_%H%M%S", time.localtime(now))
+    assert Path(output) == tmp_path / time.strftime("bag_%Y%m%d_%H%M%S", time.gmtime(now))
+    Path(output).mkdir()
+    assert options(rosbag2.record(tmp_path, now, False))["--output"] == [f"{output}_2"]
 
 
 def test_only_inputs_are_played_and_only_from_when_all_are_ready(tmp_path: Path) -> None:

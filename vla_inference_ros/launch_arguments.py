@@ -196,7 +196,7 @@ ARGUMENTS = (
         _boolean,
     ),
     Argument("save_data", "false", "save a run folder: pictures, CSV, NPZ, JSON", _boolean),
-    Argument("record", "false", "record a bag: bag_<start> in output_dir", _boolean),
+    Argument("record", "false", "record a bag: bag_<start, UTC> in output_dir", _boolean),
     Argument(
         "output_dir",
         ".",

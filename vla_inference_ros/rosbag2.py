@@ -12,6 +12,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from vla_inference_ros.graph import share
 from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.bag_writer import bag_name
+from vla_inference_ros.recording.new_names import free_name
 from vla_inference_ros.recording.topics import INPUTS, TOPICS
 
 PACKAGES = ("ros2bag", "rosbag2_storage_mcap", "ros2service")
@@ -51,13 +52,14 @@ def record(
     most_bytes: int = MOST_BYTES,
     most_seconds: int = 0,
 ) -> list[str]:
-    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``, of whose files
-    none has more; 0 for any size, and for any time.
+    """Records the package's topics from ``start`` [Unix s] on, into ``bag_<start>``, or the next
+    free name: where one is taken, ``ros2 bag record`` does not start. None of its files has more
+    than what is given; 0 for any size, and for any time.
     """
     command = [
         *("ros2", "bag", "record"),
         *("--storage", "mcap"),
-        *("--output", str(output_dir / bag_name(start))),
+        *("--output", str(free_name(output_dir / bag_name(start)))),
         *("--qos-profile-overrides-path", str(_config("bag_record_qos.yaml"))),
         *("--storage-config-file", str(_config("bag_storage.yaml"))),
         *("--max-cache-size", str(_CACHE)),

@@ -81,7 +81,7 @@ def started(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_says_what_it_made_and_makes_it_once(
+def test_it_says_what_it_made_and_never_makes_it_in_the_same_place(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
 ) -> None:
     needs(target)
@@ -89,12 +89,11 @@ def test_it_says_what_it_made_and_makes_it_once(
     given = [str(run), "--to", target, "--output", str(tmp_path / "new")]
     assert main(given) == 0
     assert capsys.readouterr().out.startswith(str(tmp_path / "new" / name))
-    made = sorted(path.name for path in (tmp_path / "new").rglob("*"))
-    assert main(given) == 1
-    said = capsys.readouterr()
-    assert said.err.startswith(f"vla-export: {tmp_path / 'new' / name} is there already")
-    assert said.err.count("\n") == 1
-    assert sorted(path.name for path in (tmp_path / "new").rglob("*")) == made
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "new" / name).rglob("*")}
+    assert main(given) == 0
+    assert capsys.readouterr().out.startswith(str(tmp_path / "new" / f"{name}_2"))
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "new" / name).rglob("*")} == made
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [name, f"{name}_2"]
 
 
 def test_by_default_it_is_made_in_the_current_folder(

@@ -14,7 +14,6 @@ import pytest
 from fake_recording import OFFSET, SAMPLES, FakeRecording, picture
 
 from vla_inference_ros.core.wire import SensorDatagram
-from vla_inference_ros.export.new_folder import OutputError
 from vla_inference_ros.export.to_csv import to_csv
 from vla_inference_ros.export.to_run import to_run
 from vla_inference_ros.recording.odd import Odd
@@ -108,7 +107,7 @@ def test_what_is_read_back_is_the_recording(run: Path) -> None:
     )
 
 
-def test_a_run_folder_goes_to_another_place_and_never_onto_itself(
+def test_a_run_folder_goes_to_another_place_or_under_the_next_name_beside_itself(
     run: Path, tmp_path: Path
 ) -> None:
     lines = to_run(RunFolder(run), tmp_path, None)
@@ -118,9 +117,11 @@ def test_a_run_folder_goes_to_another_place_and_never_onto_itself(
     for path in run.rglob("*"):
         if path.is_file() and path.suffix != ".npz":
             assert (copy / path.relative_to(run)).read_bytes() == path.read_bytes()
-    with pytest.raises(OutputError, match="is there already, and nothing is overwritten"):
-        to_run(RunFolder(run), run.parent, None)
-    assert sorted(run.parent.iterdir()) == [run]
+    (line,) = to_run(RunFolder(copy), copy.parent, None)
+    beside = copy.with_name(f"{copy.name}_2")
+    assert line.startswith(f"{beside}: ")
+    same(RunFolder(beside), FAKE)
+    assert sorted(tmp_path.iterdir()) == [copy, beside]
 
 
 def test_vlm_updates_are_said_to_be_left_out(tmp_path: Path) -> None:

@@ -187,14 +187,17 @@ def test_an_empty_bag_is_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError):
-        BagWriter(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "bag").mkdir()
+    writers = [BagWriter(tmp_path / "bag") for _ in range(2)]
+    for writer in writers:
+        writer.close()
+    assert list((tmp_path / "bag").iterdir()) == []
+    assert [writer.folder.name for writer in writers] == ["bag_2", "bag_3"]
+    assert [file_of(writer.folder).name for writer in writers] == ["bag_2_0.mcap", "bag_3_0.mcap"]
 
 
 def test_folders_are_called_after_the_start() -> None:
-    assert bag_name(1_700_000_000.9) == bag_name(1_700_000_000.0)
-    assert bag_name(1_700_000_000.0).startswith("bag_2023111")
+    assert bag_name(1_700_000_000.9) == bag_name(1_700_000_000.0) == "bag_20231114_221320"
 
 
 def test_memory_does_not_grow_with_the_bag(tmp_path: Path) -> None:

@@ -232,8 +232,13 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(
 
 
 def test_a_run_never_writes_into_another(writer: RunWriter, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError):
-        RunWriter(tmp_path, START)
+    fill(writer)
+    other = RunWriter(tmp_path, START)
+    assert other.folder == writer.folder.with_name(f"{writer.folder.name}_2")
+    other.add_frame(frame())
+    other.close()
+    writer.close()
+    assert_whole(writer.folder)
 
 
 def test_what_is_no_run_folder_is_said_to_be_none(

@@ -1,6 +1,7 @@
 """``vla-export BAG_OR_RUN --to run|lerobot|csv``: a recording in another form.
 
-The result is a new folder, which is there as a whole or not at all.
+The result is a new folder, which is there as a whole or not at all. Where its name is taken, it
+gets a number.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     from vla_inference_ros.export.to_run import to_run
     from vla_inference_ros.export.unfinished import complete
     from vla_inference_ros.recording.bag import Bag
+    from vla_inference_ros.recording.new_names import free_name
     from vla_inference_ros.recording.opening import open_recording
 
     path: Path = arguments.recording
@@ -83,7 +85,7 @@ def _export(arguments: argparse.Namespace) -> list[str]:
         print(f"{path} was not finished: what is there of it is exported")
     end = end_of(path)
     name = path.resolve()
-    folder = output / f"{name.stem if name.is_file() else name.name}_{arguments.to}"
+    folder = free_name(output / f"{name.stem if name.is_file() else name.name}_{arguments.to}")
     if arguments.to == "run":
         lines = to_run(recording, output, end)
     elif arguments.to == "csv":

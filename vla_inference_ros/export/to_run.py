@@ -13,6 +13,7 @@ from vla_inference_ros.export.chunks import Chunk
 from vla_inference_ros.export.new_folder import new_folder
 from vla_inference_ros.export.progress import shown
 from vla_inference_ros.export.walk import Item, walk
+from vla_inference_ros.recording.new_names import free_name
 from vla_inference_ros.recording.odd import OddError, RecordingError, kind_of
 from vla_inference_ros.recording.recording import Features, Recording
 from vla_inference_ros.recording.run_folder import RunWriter, folder_name
@@ -21,25 +22,28 @@ from vla_inference_ros.recording.run_folder import RunWriter, folder_name
 def to_run(recording: Recording, output: Path, end: float | None) -> list[str]:
     """Make ``async_inference_<start>/`` in ``output``; what was done, a line each.
 
-    ``start`` is the time of the recording's first thing. VLM updates are left out, which a run
-    folder does not hold. Raises OutputError, RecordingError and OSError.
+    Where that is taken, the next free name is. ``start`` is the time of the recording's first
+    thing. VLM updates are left out, which a run folder does not hold. Raises OutputError,
+    RecordingError and OSError.
     """
     start = next((time for time, _ in walk(recording)), None)
     if start is None:
         raise RecordingError(f"{recording.path} holds nothing that a run folder could hold")
-    folder = output / folder_name(start)
+    folder = free_name(output / folder_name(start))
     counts: Counter[str] = Counter()
     leaving = recording.odd.reading("exported things")
-    with new_folder(folder) as new, closing(RunWriter(new.parent, start)) as writer:
-        for item in shown(walk(recording), end):
-            kind, add, content = _destination(writer, item)
-            try:
-                add(content)
-            except ValueError as error:
-                what = f"{kind} of {recording.path} cannot be saved: {error}"
-                leaving.out(OddError(kind_of(error), what))
-            else:
-                counts[kind] += 1
+    with new_folder(folder) as new:
+        with closing(RunWriter(new.parent, start)) as writer:
+            for item in shown(walk(recording), end):
+                kind, add, content = _destination(writer, item)
+                try:
+                    add(content)
+                except ValueError as error:
+                    what = f"{kind} of {recording.path} cannot be saved: {error}"
+                    leaving.out(OddError(kind_of(error), what))
+                else:
+                    counts[kind] += 1
+        writer.folder.rename(new)
     return [
         f"{folder}: {counts['pictures']} pictures, {counts['robot states']} robot states, "
         f"{counts['sensor datagrams']} sensor datagrams, {counts['action chunks']} action chunks",

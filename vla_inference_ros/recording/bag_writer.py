@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,14 +22,15 @@ from vla_inference_ros.recording.bag_metadata import (
 )
 from vla_inference_ros.recording.definitions import definition_of
 from vla_inference_ros.recording.mcap_file import McapFile
+from vla_inference_ros.recording.new_names import make_folder, stamp
 from vla_inference_ros.recording.topics import LATCHED
 
 _QOS_DEPTH = 100  # of who plays the bag: for pictures, several seconds
 
 
 def bag_name(start: float) -> str:
-    """The folder of a bag that was started at ``start`` [Unix s], in local time."""
-    return time.strftime("bag_%Y%m%d_%H%M%S", time.localtime(start))
+    """The folder of a bag that was started at ``start`` [Unix s], where that name is free."""
+    return f"bag_{stamp(start)}"
 
 
 class BagWriter:
@@ -50,8 +50,8 @@ class BagWriter:
     def __init__(
         self, folder: Path, most_bytes: float = MOST_BYTES, most_seconds: float = math.inf
     ) -> None:
-        """OSError if the folder cannot be made, or is there already."""
-        folder.mkdir(parents=True)
+        """Takes the next free name where that is taken; OSError if no folder can be made."""
+        folder = make_folder(folder)
         self._lock = in_use.lock(folder)
         self.folder = folder
         self._most_bytes, self._most_ns = most_bytes, most_seconds * 1e9

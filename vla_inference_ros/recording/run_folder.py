@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from vla_inference_ros.recording.appending import (
     write_all,
 )
 from vla_inference_ros.recording.csv_text import to_cell
+from vla_inference_ros.recording.new_names import make_folder, stamp
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
 from vla_inference_ros.recording.series import Series
 from vla_inference_ros.recording.traffic import Received
@@ -59,8 +59,8 @@ _LONGEST_NAME = 100  # of a camera in a file's name [characters]
 
 
 def folder_name(start: float) -> str:
-    """The folder of a run that started at ``start`` [Unix s], in local time."""
-    return f"async_inference_{_stamp(start)}"
+    """The folder of a run that started at ``start`` [Unix s], where that name is free."""
+    return f"async_inference_{stamp(start)}"
 
 
 def safe_name(camera: str) -> str:
@@ -77,24 +77,24 @@ class RunWriter:
     """
 
     def __init__(self, output_dir: Path, start: float, most: float = MOST_BYTES) -> None:
-        """OSError if the folder cannot be made, or is there already. No file but a picture has more
-        than ``most`` bytes.
+        """Takes the next free name where the start's is taken; OSError if no folder can be made. No
+        file but a picture has more than ``most`` bytes.
         """
-        self.folder = output_dir / folder_name(start)
-        self.folder.mkdir(parents=True)
+        self.folder = make_folder(output_dir / folder_name(start))
         self._lock = in_use.lock(self.folder)
-        self._stamp = stamp = _stamp(start)
-        self._most = most
-        self._sensor_path = self.folder / SENSOR.replace("*", stamp)
+        self._stamp, self._most = stamp(start), most
+        self._sensor_path = self._named(SENSOR)
         self._sensor: Series[SensorFile] | None = None
-        self._robot = self._lines(ROBOT.replace("*", stamp), ROBOT_COLUMNS)
-        self._frames = self._lines(FRAMES.replace("*", stamp), FRAME_COLUMNS)
-        results = self.folder / RESULTS.replace("*", stamp)
-        self._results = Series(results, lambda path: JsonListFile(path, most))
+        self._robot = self._lines(ROBOT, ROBOT_COLUMNS)
+        self._frames = self._lines(FRAMES, FRAME_COLUMNS)
+        self._results = Series(self._named(RESULTS), lambda path: JsonListFile(path, most))
 
-    def _lines(self, name: str, columns: Sequence[str]) -> Series[LineFile]:
+    def _named(self, pattern: str) -> Path:
+        return self.folder / pattern.replace("*", self._stamp)
+
+    def _lines(self, pattern: str, columns: Sequence[str]) -> Series[LineFile]:
         heading = ",".join(columns)
-        return Series(self.folder / name, lambda path: LineFile(path, heading, self._most))
+        return Series(self._named(pattern), lambda path: LineFile(path, heading, self._most))
 
     def add_frame(self, frame: Received[CameraFrame]) -> None:
         """A picture, as received."""
@@ -182,10 +182,6 @@ def _write_picture(folder: Path, name: str, jpeg: bytes) -> Path:
     finally:
         os.close(descriptor)
     return path
-
-
-def _stamp(start: float) -> str:
-    return time.strftime("%Y%m%d_%H%M%S", time.localtime(start))
 
 
 def _quoted(text: str) -> str:
