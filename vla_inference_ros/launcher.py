@@ -22,13 +22,14 @@ from typing import IO
 from vla_inference_ros import graph, watching
 from vla_inference_ros.core.memory import limit_told
 from vla_inference_ros.launch_arguments import ArgumentError, Value
+from vla_inference_ros.nodes.ros_settings import unusable
 
 _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
 
 Run the nodes of a launch file of this package, as 'ros2 launch vla_inference_ros FILE' would.
 FILE is one of: {files}
-Ctrl+C stops all nodes. The exit status is 0 unless an argument is wrong, a node has died that
-action chunks depend on, or any other was down at the end."""
+Ctrl+C stops all nodes. The exit status is 0 unless an argument or a setting of ROS is wrong, a
+node has died that action chunks depend on, or any other was down at the end."""
 
 _STOP_TIME = 5.0  # how long nodes may take to end before they are killed, as with ros2 launch [s]
 _LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
@@ -331,6 +332,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ArgumentError, FileNotFoundError) as error:
         print(f"vla-launch: {error}", file=sys.stderr)
         return 2
+    if found := unusable(os.environ):
+        print(*(f"vla-launch: {each}" for each in found), sep="\n", file=sys.stderr)
+        return 1
     return Launcher(built).run()
 
 

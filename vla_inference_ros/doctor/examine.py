@@ -6,8 +6,7 @@ Owns the order of the checks. Does not own any limit.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vla_inference_ros.core.address import with_port
@@ -21,6 +20,7 @@ from vla_inference_ros.doctor import (
     ports,
     senders,
     software,
+    starting,
     vlm_weights,
     weights,
 )
@@ -39,22 +39,41 @@ def examine(settings: Settings, seconds: float) -> list[Result]:
     """
     environment = dict(os.environ)  # before the middleware's settings are in it
     needs_torch = "stub" not in (settings.of("vlm", "model"), settings.of("action_expert", "model"))
-    facts = software.gather_here(needs_torch=needs_torch)
+    start = starting.gather_start(environment)
+    facts = software.gather_here(needs_torch=needs_torch, rclpy_error=start.import_error)
     results = [
         software.python_version(facts),
         software.ros_distribution(facts),
+        starting.settings(start),
         software.python_packages(facts),
         parameters_file(settings),
     ]
     found = ports.gather_ports(ports.wanted_ports(settings))
     results += [ports.port_is_free(each) for each in found]
-    heard, joined = hear(settings, found, seconds, has_ros=not facts.rclpy_error)
-    results += _senders(settings, heard) + _clocks(settings, heard)
-    results += _models(settings)
-    results += [_disk(settings)]
+    heard, joined = hear(settings, found, seconds, has_ros=start.works)
     goes_on = any(each.held_by_own_node for each in found)
-    results += _network(settings, environment) + _domain(settings, joined, goes_on)
-    return results + _machine(settings)
+    rest: dict[str, Callable[[], list[Result]]] = {
+        "senders": lambda: _senders(settings, heard) + _clocks(settings, heard),
+        "models": lambda: _models(settings),
+        "disk of output_dir": lambda: [_disk(settings)],
+        "network": lambda: _network(settings, environment),
+        "ROS domain": lambda: _domain(settings, joined, goes_on),
+        "machine": lambda: _machine(settings),
+    }
+    for name, look in rest.items():
+        results += _looked_at(name, look)
+    return results
+
+
+def _looked_at(name: str, look: Callable[[], list[Result]]) -> list[Result]:
+    """The results of some checks; if the look itself fails, that is the result: the others are told
+    all the same.
+    """
+    try:
+        return look()
+    except Exception as error:  # of a library, on a machine as nobody has seen yet
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        return [problem(name, f"cannot be examined: {why}", "correct that, or please report it")]
 
 
 def _limits(settings: Settings, node: str, what: str) -> AgeLimits:
@@ -132,6 +151,7 @@ def _models(settings: Settings) -> list[Result]:
         computing.Placement("vlm", vlm["model"], vlm["device"], vlm["dtype"]),
         computing.Placement("action_expert", expert["model"], expert["device"], expert["dtype"]),
     ]
+    room = disk.gather_disk(weights.cache(os.environ), 0.0)
     if files.size:
         places = [
             computing.Placement(each.node, each.model, each.device, each.dtype, files.size)
@@ -141,7 +161,7 @@ def _models(settings: Settings) -> list[Result]:
     torch = computing.TorchFacts("") if stub else computing.gather_torch()
     results = [computing.device(place, torch) for place in places]
     results += computing.memory(places, torch, computing.gather_memory())
-    results.append(weights.model_files(files, float(shutil.disk_usage(Path.home()).free)))
+    results.append(weights.model_files(files, room.free))
     if torch.error:
         return [*results, skipped("checkpoint", "torch cannot be imported")]
     results.append(_heads(settings, expert, files))
@@ -189,7 +209,7 @@ def _network(settings: Settings, environment: Mapping[str, str]) -> list[Result]
 
 def _domain(settings: Settings, joined: domain.DomainFacts | None, goes_on: bool) -> list[Result]:
     if joined is None:
-        return [skipped("ROS domain", "rclpy cannot be imported")]
+        return [skipped("ROS domain", "ROS cannot be started, see above")]
     return [
         domain.middleware(joined),
         domain.no_clash(joined, settings.nodes, run_goes_on=goes_on),

@@ -23,8 +23,8 @@ _MODEL_MODULES = ("torch", "transformers")  # not for model stub
 
 @dataclass(frozen=True, slots=True)
 class SoftwareFacts:
-    """``rclpy_version`` is '' where it cannot be found; ``rclpy_error`` says why rclpy cannot be
-    imported; ``distribution`` is ROS_DISTRO's; ``missing`` are modules.
+    """``rclpy_version`` is '' where it cannot be found; ``rclpy_error`` says why rclpy is not there, or
+    cannot be imported; ``distribution`` is ROS_DISTRO's; ``missing`` are modules.
     """
 
     python: tuple[int, int, int]
@@ -34,15 +34,18 @@ class SoftwareFacts:
     missing: tuple[str, ...]
 
 
-def gather_software(environment: Mapping[str, str], *, needs_torch: bool) -> SoftwareFacts:
-    """Of this process; imports rclpy."""
-    version, error = "", ""
-    try:
-        import rclpy
-
-        version = _version_of(Path(rclpy.__file__))
-    except (ImportError, OSError) as failure:  # OSError: a shared library that does not load
-        error = f"{type(failure).__name__}: {failure}"
+def gather_software(
+    environment: Mapping[str, str], *, needs_torch: bool, rclpy_error: str = ""
+) -> SoftwareFacts:
+    """Of this process. rclpy, whose import can end a process, is only looked for; ``rclpy_error``
+    says why another could not import it.
+    """
+    version, error = "", rclpy_error
+    found = importlib.util.find_spec("rclpy")
+    if found is not None and found.origin:
+        version = _version_of(Path(found.origin))
+    else:
+        error = error or "No module named 'rclpy'"
     modules = _MODULES + (_MODEL_MODULES if needs_torch else ())
     missing = tuple(name for name in modules if importlib.util.find_spec(name) is None)
     distribution = environment.get("ROS_DISTRO", "")
@@ -105,9 +108,9 @@ def python_packages(facts: SoftwareFacts) -> Result:
     )
 
 
-def gather_here(*, needs_torch: bool) -> SoftwareFacts:
+def gather_here(*, needs_torch: bool, rclpy_error: str) -> SoftwareFacts:
     """Of this process and its environment."""
-    return gather_software(os.environ, needs_torch=needs_torch)
+    return gather_software(os.environ, needs_torch=needs_torch, rclpy_error=rclpy_error)
 
 
 def _version_of(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,11 @@ def gather_model(model: str) -> ModelFacts:
         return ModelFacts(model)
     size = sum(file.stat().st_size for file in files.weights)
     return ModelFacts(model, files.folder, float(size), files.config.text_config.hidden_size)
+
+
+def cache(environment: Mapping[str, str]) -> Path:
+    """Where a hub's model is downloaded to."""
+    return Path(environment.get("HF_HOME") or "~/.cache/huggingface")
 
 
 def model_files(facts: ModelFacts, free_bytes: float) -> Result:

@@ -125,6 +125,10 @@ def _cached(model: str) -> Path | None:
         raise ModelError(
             f"model {model!r} is neither a folder here nor a hub id such as {EXAMPLE}"
         ) from error
+    except RuntimeError as error:  # of pathlib, about a home
+        raise ModelError(
+            f"the hub's cache has no place: {error} Export HOME, or HF_HOME=FOLDER for the models"
+        ) from error
 
 
 def _downloaded(model: str) -> Path:
