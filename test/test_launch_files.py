@@ -112,6 +112,17 @@ def test_a_run_with_a_duration_ends_with_status_0(quick: list[str]) -> None:
     assert output.count("process has finished cleanly") == len(graph.NODES + graph.SIM_NODES)
 
 
+def test_a_run_that_never_acts_ends_with_status_1(quick: list[str], tmp_path: Path) -> None:
+    """A monitor that does not wait for long, in the place of the node's executable."""
+    give_up = "from vla_inference_ros.core import run_length as length; length.PATIENCE = 0.1\n"
+    (tmp_path / "sitecustomize.py").write_text(give_up)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    status, output = run("async.launch.py", "duration:=0.1", *quick, PYTHONPATH=path)
+    assert status == 1, output
+    assert "no action chunk has come, so the duration of 0.1 s has not begun: WAIT: wait" in output
+    assert re.search(r"monitor-\d+ has ended, without an action chunk", output)
+
+
 def test_a_node_that_dies_ends_all_with_status_1(quick: list[str]) -> None:
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))

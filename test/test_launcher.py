@@ -139,6 +139,14 @@ def test_a_run_with_a_duration_ends_by_itself(real: list[str]) -> None:
     assert "Traceback" not in str(lines)
 
 
+def test_a_run_with_a_duration_that_never_acts_has_failed(real: list[str]) -> None:
+    with launching(*real, "duration:=0.5") as launch:  # without senders
+        wait_for_nodes(launch)
+        assert launch.end(signal.SIGINT) == 1
+        text = "\n".join(launch.lines)
+    assert re.search(r"\[monitor-6\] .* no action chunk has come, .*: WAIT: waiting for ", text)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_every_node_cleanly(real: list[str], number: signal.Signals) -> None:
     with launching(*real) as launch:

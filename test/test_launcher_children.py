@@ -16,7 +16,7 @@ from launching import TIMEOUT, Launch
 
 from vla_inference_ros import core, graph, launch_arguments, launcher, nodes, watching
 from vla_inference_ros.core import console, memory, printable
-from vla_inference_ros.nodes import dds_profile
+from vla_inference_ros.nodes import dds_profile, ros_settings
 
 Pretend = Callable[..., Launch]
 
@@ -32,7 +32,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
         shutil.copy(str(module.__file__), package)
     for module in (core, console, memory, printable):
         shutil.copy(str(module.__file__), package / "core")
-    for module in (nodes, dds_profile):
+    for module in (nodes, dds_profile, ros_settings):
         shutil.copy(str(module.__file__), package / "nodes")
     for file in (package / "__init__.py", share / "package.xml", share / "config" / "async.yaml"):
         file.touch()
@@ -226,6 +226,17 @@ def test_the_monitor_ends_all_when_its_duration_is_over(pretend: Pretend) -> Non
     launch = pretend(monitor="exit 0")
     assert launch.end() == 0
     assert "[vla-launch] monitor-6 has ended: stopping" in launch.lines
+
+
+def test_the_monitor_ends_all_when_no_chunk_comes_and_the_launch_has_failed(
+    pretend: Pretend,
+) -> None:
+    launch = pretend(monitor=f"echo why; exit {graph.NO_CHUNK}")
+    assert launch.end() == 1
+    assert launch.lines[-2:] == [
+        "[monitor-6] why",
+        "[vla-launch] monitor-6 has ended, without an action chunk: stopping",
+    ]
 
 
 def test_what_chunks_depend_on_is_no_guest() -> None:

@@ -63,6 +63,7 @@ ALL_NODES = (*NODES, RECORDER, BAG_RECORDER, BAG_PLAYER, *VIEWERS, *SIM_NODES, F
 # Where the simulated senders send to, or are heard, with the fault injector behind them.
 FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
+NO_CHUNK = 69  # sysexits.h: unavailable; the monitor's status when a run has never acted
 MESSAGE_BYTES = "VLA_MESSAGE_BYTES"  # the variable that tells nodes what message_bytes is
 _LONGEST_DELAY = 30.0  # of a guest that dies again and again [s]
 RECOVERED_AFTER = 60.0  # without a death, the next is the first again [s]

@@ -29,7 +29,8 @@ _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
 Run the nodes of a launch file of this package, as 'ros2 launch vla_inference_ros FILE' would.
 FILE is one of: {files}
 Ctrl+C stops all nodes. The exit status is 0 unless an argument or a setting of ROS is wrong, a
-node has died that action chunks depend on, or any other was down at the end."""
+node has died that action chunks depend on, any other was down at the end,
+or no action chunk came with duration:=N."""
 
 _STOP_TIME = 5.0  # how long nodes may take to end before they are killed, as with ros2 launch [s]
 _LAST_WORDS_TIME = 0.3  # how long a dead node's output may stay open [s]
@@ -169,6 +170,9 @@ class Launcher:
             self._running.remove(child)
             self._bury(child)
             node = child.program.node
+            if node is not None and node.tells_end and status == graph.NO_CHUNK:
+                self._say(f"{child.name} has ended, without an action chunk: stopping")
+                return 1
             if node is None or (status == 0 and not node.tells_end):
                 self._say(f"{child.name} has ended ({_describe(status)}): all else runs on")
                 continue

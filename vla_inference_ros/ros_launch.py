@@ -107,7 +107,8 @@ class _Guest:
         self, event: ProcessExited, context: LaunchContext
     ) -> list[LaunchDescriptionEntity]:
         is_end = event.returncode == 0 and self._may_end
-        if context.is_shutdown or (is_end and self._tells_end):
+        ends_all = self._tells_end and event.returncode in (0, graph.NO_CHUNK)
+        if context.is_shutdown or ends_all:
             return _end_all(event, context)
         if is_end:
             return []
@@ -236,6 +237,8 @@ def _fail(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptio
     # What has not finished starting ends by Ctrl+C's signal itself, which is as good; the command
     # ros2 then returns the signal's number.
     by_signal = event.returncode in (-signal.SIGINT, signal.SIGINT)
+    if event.returncode == graph.NO_CHUNK:
+        raise RuntimeError(f"{event.process_name} has ended, without an action chunk")
     if event.returncode != 0 and not (context.is_shutdown and by_signal):
         raise RuntimeError(f"{event.process_name} died with exit code {event.returncode}")
     return []

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from array import array
 from collections.abc import Iterator
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from harness import LATCHED, Listener, NodeProcess, running
+from harness import LATCHED, TIMEOUT, Listener, NodeProcess, running
 from other_nodes import Others, chunk
+from rclpy.parameter import Parameter
 
 from vla_inference_ros.convert import header, time_message
+from vla_inference_ros.core import run_length
+from vla_inference_ros.graph import NO_CHUNK
 from vla_inference_ros.model.interface import VIEWS
-from vla_inference_ros.msg import InferenceStatus, RobotState, VLFeatures
+from vla_inference_ros.msg import InferenceStatus, RobotState, StreamReport, VLFeatures
+from vla_inference_ros.nodes.monitor import Monitor
 
 
 def features(update_id: int, duration: float) -> VLFeatures:
@@ -64,6 +70,35 @@ def test_it_ends_itself_when_the_duration_is_over(listener: Listener, others: Ot
         others.chunk(chunk(1, 0.02))
         assert node.wait() == 0
         assert node.said("duration of 0.5 s is over")
+
+
+def test_a_run_with_a_duration_that_never_acts_has_failed(listener: Listener) -> None:
+    listener.wait_until_alone()
+    node = NodeProcess("monitor", {"duration": 0.5, "status_period": 0.1})
+    node.wait_until_said("--- Status", times=20)  # all the while of the duration, and more
+    assert not node.said("is over")
+    assert node.stop() == NO_CHUNK
+    (line,) = node.said("no action chunk has come")
+    assert "so the duration of 0.5 s has not begun: WAIT: waiting for vlm, action_expert" in line
+
+
+def test_it_gives_up_when_models_are_there_and_no_chunk_comes(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_length, "PATIENCE", 0.1)
+    duration = Parameter("duration", value=0.1)
+    monitor = Monitor(parameter_overrides=[duration])
+    try:
+        for name in ("vlm", "action_expert"):
+            assert not monitor.finished
+            monitor._see_report(StreamReport(node=name, stream=name, source_id=1))
+        deadline = time.monotonic() + TIMEOUT
+        while not monitor.finished:
+            assert time.monotonic() < deadline
+            rclpy.spin_once(monitor, timeout_sec=0.1)
+    finally:
+        monitor.close()
+    assert monitor.exit_status == NO_CHUNK
 
 
 # These share a node, which has seen one update, one chunk and one robot state.

@@ -27,7 +27,7 @@ WRONG = [
     ),
     (
         {"HOME": "/proc/none", "ROS_LOG_DIR": "", "ROS_HOME": ""},
-        "ROS cannot write its log to /proc/none/.ros/log: No such file or directory: export ROS_LOG",
+        "ROS cannot write its log to /proc/none/.ros/log: No such file or directory: export ROS",
     ),
     ({"ROS_LOG_DIR": "/proc/none"}, "ROS cannot write its log to /proc/none: No such file"),
 ]
@@ -63,7 +63,7 @@ def test_each_wrong_setting_has_its_line() -> None:
 
 
 def test_the_launcher_says_it_once_and_starts_nothing() -> None:
-    command = [Path(sys.executable).with_name("vla-launch"), "demo.launch.py"]
+    command = [str(Path(sys.executable).with_name("vla-launch")), "demo.launch.py"]
     done = subprocess.run(
         command,
         env=with_these({"ROS_DOMAIN_ID": "233"}),

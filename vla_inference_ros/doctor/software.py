@@ -23,8 +23,8 @@ _MODEL_MODULES = ("torch", "transformers")  # not for model stub
 
 @dataclass(frozen=True, slots=True)
 class SoftwareFacts:
-    """``rclpy_version`` is '' where it cannot be found; ``rclpy_error`` says why rclpy is not there, or
-    cannot be imported; ``distribution`` is ROS_DISTRO's; ``missing`` are modules.
+    """``rclpy_version`` is '' where it cannot be found; ``rclpy_error`` says why rclpy cannot be
+    imported; ``distribution`` is ROS_DISTRO's; ``missing`` are modules.
     """
 
     python: tuple[int, int, int]

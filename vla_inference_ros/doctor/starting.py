@@ -30,8 +30,8 @@ tell_start()
 
 @dataclass(frozen=True, slots=True)
 class StartFacts:
-    """``unusable`` are the settings that are known to be wrong; of others, ``import_error`` says why
-    rclpy cannot be imported, and ``error`` why no node can be started.
+    """``unusable`` are the settings that are known to be wrong; ``import_error`` says why rclpy
+    cannot be imported, and ``error`` why no node can be started.
     """
 
     unusable: tuple[Unusable, ...] = ()
@@ -81,7 +81,9 @@ def tell_start() -> None:
 def settings(facts: StartFacts) -> Result:
     """Whether a node can be started, and if not, which setting is wrong."""
     if facts.unusable:
-        findings, remedies = zip(*((each.finding, each.remedy) for each in facts.unusable))
+        findings, remedies = zip(
+            *((each.finding, each.remedy) for each in facts.unusable), strict=True
+        )
         return problem(_CHECK, "; ".join(findings), "; ".join(remedies))
     if facts.import_error:
         return skipped(_CHECK, "rclpy cannot be imported")

@@ -14,8 +14,10 @@ from vla_inference_ros.convert import header, seconds
 from vla_inference_ros.core.console import ActionLine, ActionPace, vl_update_line
 from vla_inference_ros.core.health import Condition, State, inference_state
 from vla_inference_ros.core.printable import told
+from vla_inference_ros.core.run_length import End, RunLength
 from vla_inference_ros.core.source import QUIET, QUIET_NODE
 from vla_inference_ros.core.tally import WarningLimiter
+from vla_inference_ros.graph import NO_CHUNK
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, RobotState, StreamReport, VLFeatures
 from vla_inference_ros.nodes import diagnostics, qos
 from vla_inference_ros.nodes.console import Console
@@ -32,7 +34,6 @@ from vla_inference_ros.nodes.vla_node import VlaNode, run
 _LOOK_PERIOD = 0.15  # how often the state is judged while no chunk comes [s]
 _REASON_PERIOD = 0.5  # between two statuses that only the reason asks for: ages in it run [s]
 _LEAST_DIAGNOSIS_PERIOD = 0.2  # between two /diagnostics that changes ask for [s]
-_START_TIME = 60.0  # the duration counts from here on even if there is no action chunk [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class MonitorConfig:
     allow_several_publishers: bool = several_parameter()
     duration: float = parameter(
         0.0,
-        "end so long after the first action chunk, and with it the launch [s]; 0 for never",
+        "end so long after the first action chunk, and with it the launch [s]; with status 69 if "
+        "there is none a minute and that long after the models are loaded; 0 for never",
         minimum=0.0,
         maximum=1e9,
     )
@@ -76,7 +78,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._who_acts = Conflict(self, "/vla/actions")
         self._run_state = RunStateKeeper(self)
         self._began = time.monotonic()
-        self._start = self._began + _START_TIME
+        self._length = RunLength(self.config.duration, self._began)
         self._condition = Condition(State.WAIT)
         self._told, self._told_at = "", -math.inf  # the last status's reason, and when it was
         self._last_diagnosis = -math.inf
@@ -112,7 +114,7 @@ class Monitor(VlaNode[MonitorConfig]):
                 )
             return
         if self._chunk_arrival is None:
-            self._start = min(self._start, now)
+            self._length.note_chunk(now)
         else:
             self._seen.action_interval.add(now, now - self._chunk_arrival)
         self._chunk_arrival = now
@@ -190,9 +192,24 @@ class Monitor(VlaNode[MonitorConfig]):
             self._publish_status()
         if self._undiagnosed and time.monotonic() - self._last_diagnosis > _LEAST_DIAGNOSIS_PERIOD:
             self._diagnose()
-        if self.config.duration and time.monotonic() - self._start >= self.config.duration:
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        if self._seen.reports.are_models_loaded():
+            self._length.note_loaded(time.monotonic())
+        end = self._length.end(time.monotonic())
+        if end is End.OVER and not self.finished:
             self.get_logger().info(f"duration of {self.config.duration:g} s is over")
-            self.finished = True
+        self.finished = self.finished or end is not End.NOT_YET
+
+    def release(self) -> None:
+        """Say it if the run was to have a length, and never began."""
+        if self._length.lacks_chunk:
+            self.get_logger().fatal(
+                f"no action chunk has come, so the duration of {self.config.duration:g} s has not "
+                f"begun: {self._condition}"
+            )
+            self.exit_status = NO_CHUNK
 
     def _conflict(self) -> str:
         """What is there more than once, in plain words; '' if nothing is."""

@@ -174,6 +174,11 @@ class Reports:
                 )
         return tuple(found)
 
+    def are_models_loaded(self) -> bool:
+        """Whether all stages run: before its model is loaded, none reports that it works."""
+        stages = [self.get(*stage) for stage in _STAGES]
+        return not any(self.is_silent(stage) or stage.inactive for stage in stages)
+
     def waiting_for(self) -> list[str]:
         """What the stages lack, in plain words."""
         lacks = [node for node, stream in _STAGES if self.silence(node, stream) > SILENT_AFTER]

@@ -1,7 +1,7 @@
 """Settings of the environment with which ROS cannot start, found before ROS is loaded.
 
-ROS's own libraries end the process at some of them, or tell what is wrong and not what to do. No ROS
-here.
+ROS's own libraries end the process at some of them, or tell what is wrong and not what to do.
+No ROS here.
 """
 
 from __future__ import annotations
