@@ -126,7 +126,9 @@ def test_a_bad_value_is_named(name: str, text: str) -> None:
 
 
 def test_an_unknown_argument_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ArgumentError, match="unknown argument 'vl_resue'; known are") as caught:
+    with pytest.raises(
+        ArgumentError, match="unknown argument 'vl_resue': is vl_reuse meant"
+    ) as caught:
         build({"vl_resue": "4", "sim": "maybe"})
     for name in DEFAULTS:
         assert name in str(caught.value)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,33 @@ else:
 """
 
 
-def run(file: str, *arguments: str, **environment: str) -> tuple[int, str]:
+# Has arguments of its own, and hands on what else it is given.
+PARENT = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+
+def generate_launch_description():
+    source = PythonLaunchDescriptionSource("{file}")
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("operator"),
+            DeclareLaunchArgument("durations", default_value="0.5"),
+            IncludeLaunchDescription(source, launch_arguments=[("duration", "0.5")]),
+        ]
+    )
+"""
+
+
+def run(
+    file: str, *arguments: str, package: Sequence[str] = (graph.PACKAGE,), **environment: str
+) -> tuple[int, str]:
     """The exit status, and what was said."""
     ros2 = shutil.which("ros2")
     assert ros2 is not None
     done = subprocess.run(
-        [ros2, "launch", "--noninteractive", graph.PACKAGE, file, *arguments],
+        [ros2, "launch", "--noninteractive", *package, file, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -139,6 +161,34 @@ def test_a_wrong_argument_is_explained_and_nothing_started(argument: str) -> Non
     assert status == 1
     assert f"argument {argument}" in output
     assert "process started" not in output
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_mistyped_argument_is_refused(by_path: bool) -> None:
+    file = str(graph.share() / "launch" / "async.launch.py") if by_path else "async.launch.py"
+    status, output = run(file, "modle:=stub", package=() if by_path else (graph.PACKAGE,))
+    assert status == 1
+    assert "unknown argument 'modle': is model meant?" in output
+    assert "process started" not in output
+
+
+def test_arguments_of_launch_itself_are_left_alone(quick: list[str]) -> None:
+    status, output = run("demo.launch.py", "sigterm_timeout:=20", "duration:=0.5", *quick)
+    assert status == 0, output
+
+
+def test_arguments_of_a_file_that_includes_one_are_left_alone(
+    quick: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "rig.launch.py"
+    file.write_text(PARENT.format(file=graph.share() / "launch" / "demo.launch.py"))
+    status, output = run(str(file), "operator:=me", "durations:=1", *quick, package=())
+    assert status == 0, output
+    assert "duration of 0.5 s is over" in output
+    assert (
+        "demo.launch.py has no argument 'durations': if it was meant, it is called durat" in output
+    )
+    assert "operator" not in output
 
 
 def test_the_end_of_a_guest_is_no_others(quick: list[str], rosbag2: dict[str, str]) -> None:

@@ -95,9 +95,12 @@ def test_help_names_the_files() -> None:
     [
         ([], "usage: vla-launch"),
         (["--show-args"], "usage: vla-launch"),
-        (["sync.launch.py"], "unknown launch file 'sync.launch.py'; known are async.launch.py, "),
-        (["./async.launch.py"], "unknown launch file './async.launch.py'; known are"),
-        (["async.launch.py", "modle:=stub"], "unknown argument 'modle'; known are .*, model, "),
+        (["sync.launch.py"], r"unknown launch file 'sync.launch.py': is async.launch.py meant\?"),
+        (["./async.launch.py"], r"unknown launch file './async.launch.py': is async"),
+        (
+            ["async.launch.py", "modle:=stub"],
+            r"unknown argument 'modle': is model meant\? \(known are .*, model, ",
+        ),
         (["async.launch.py", "model=stub"], "'model=stub' is not of the form name:=value"),
         (["async.launch.py", "vl_reuse:=x"], "argument vl_reuse:=x cannot be used: "),
         (

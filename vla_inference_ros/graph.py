@@ -24,6 +24,7 @@ from vla_inference_ros.launch_arguments import (
     ArgumentError,
     Value,
 )
+from vla_inference_ros.mistyped import unknown
 
 PACKAGE = "vla_inference_ros"
 
@@ -127,11 +128,9 @@ def build_replay(given: Mapping[str, str]) -> Graph:
 def _values(arguments: Sequence[Argument], given: Mapping[str, str]) -> dict[str, Value]:
     """Every argument's value."""
     known = {argument.name for argument in arguments}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise ArgumentError(
-            f"unknown argument {unknown[0]!r}; known are {', '.join(sorted(known))}"
-        )
+    others = sorted(set(given) - known)
+    if others:
+        raise ArgumentError(unknown("argument", others[0], known))
     return {a.name: a.value(given.get(a.name, a.default)) for a in arguments}
 
 

@@ -22,6 +22,7 @@ from typing import IO
 from vla_inference_ros import graph, watching
 from vla_inference_ros.core.memory import limit_told
 from vla_inference_ros.launch_arguments import ArgumentError, Value
+from vla_inference_ros.mistyped import unknown
 from vla_inference_ros.nodes.ros_settings import unusable
 
 _USAGE = """usage: vla-launch [-h] [--show-args] FILE [NAME:=VALUE ...]
@@ -296,9 +297,7 @@ def _parse(arguments: Sequence[str]) -> tuple[graph.LaunchFile, dict[str, str]]:
     """(launch file, arguments given)."""
     name, *rest = arguments
     if name not in graph.LAUNCH_FILES:
-        raise ArgumentError(
-            f"unknown launch file {name!r}; known are {', '.join(graph.LAUNCH_FILES)}"
-        )
+        raise ArgumentError(unknown("launch file", name, graph.LAUNCH_FILES))
     given = {}
     for text in rest:
         key, separator, value = text.partition(":=")

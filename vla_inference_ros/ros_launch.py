@@ -7,6 +7,7 @@ elsewhere. The counterpart without ROS's launch is launcher.py.
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +29,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from vla_inference_ros import graph, rosbag2, watching
+from vla_inference_ros import graph, mistyped, rosbag2, watching
 from vla_inference_ros.launch_arguments import BAG_PLAYER, BAG_RECORDER
 from vla_inference_ros.recording.appending import MOST_BYTES
 
@@ -42,9 +43,26 @@ def description(name: str) -> LaunchDescription:
     names = {argument.name for argument in file.arguments}
     given: dict[str, str] = {}
 
-    def note_given(context: LaunchContext) -> None:
-        """Before the defaults are declared, only what the user gave is configured."""
-        given.update({k: v for k, v in context.launch_configurations.items() if k in names})
+    def note_given(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        """Before the defaults are declared, only what the user gave is configured, and what a
+        launch file that includes this one has declared for itself.
+        """
+        configured = dict(context.launch_configurations)
+        others = mistyped.strange(configured, names)
+        itself = mistyped.is_run_itself(
+            sys.argv[1:], graph.PACKAGE, graph.share() / "launch" / name
+        )
+        given.update(
+            {k: v for k, v in configured.items() if k in names or (itself and k in others)}
+        )
+        if itself:
+            return []
+        near = {other: mistyped.nearest(other, names) for other in others}
+        return [
+            LogInfo(msg=f"{name} has no argument {other!r}: if it was meant, it is called {meant}")
+            for other, meant in near.items()
+            if meant
+        ]
 
     def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
         built = file.graph(given)
