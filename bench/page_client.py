@@ -191,7 +191,7 @@ def _session_cpu(session: int) -> float:
     total = 0.0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
             total += cpu_seconds_of(folder.name) if int(fields[3]) == session else 0.0
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended

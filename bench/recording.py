@@ -95,7 +95,9 @@ def _first_loss(step: float, folder: Path) -> list[Row]:
     """Beside which work the first picture is lost, of each kind, without real-time priority."""
     file = folder / "ordinary.yaml"
     text = (share() / "config" / "async.yaml").read_text(encoding="utf-8")
-    file.write_text(re.sub(r"realtime_priority: \d+", "realtime_priority: 0", text))
+    file.write_text(
+        re.sub(r"realtime_priority: \d+", "realtime_priority: 0", text), encoding="utf-8"
+    )
     rows = []
     kinds: dict[str, list[Listener]] = {
         "busy loops": [(load.busy_core,)],

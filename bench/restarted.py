@@ -84,7 +84,8 @@ class Reader:
 
     def silent(self) -> bool:
         """Whether a writer is not heard now."""
-        lines = self._said.read_text().splitlines()[-2:-1]  # the last may not be whole
+        # The last line may not be whole.
+        lines = self._said.read_text(encoding="utf-8").splitlines()[-2:-1]
         heard = [float(word) for line in lines for word in line.split()] or [0.0]
         return time.time() - max(min(heard), self._started) > _SILENT
 

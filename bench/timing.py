@@ -69,11 +69,11 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._device)
         else:
             with suppress(OSError):  # then the figure is since the process began
-                Path("/proc/self/clear_refs").write_text("5")
+                Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
     def read(self) -> float:
         """The figure; of a GPU what torch has reserved, graphs included."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_reserved(self._device) / 1e9
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9

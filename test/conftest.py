@@ -23,7 +23,7 @@ def _claim_domain() -> tuple[int, IO[str]]:
     """A domain that no other test process on this machine has, and the lock that keeps it."""
     for domain in _DOMAINS:
         path = Path(tempfile.gettempdir(), f"vla_inference_ros_test_domain_{domain}.lock")
-        lock = path.open("w")
+        lock = path.open("w", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -92,7 +92,7 @@ def exported(case: Case, to: str, folder: Path, capsys: Output) -> Path:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -85,8 +85,8 @@ def test_all_parts_run_in_a_bare_environment(bare: Path, tmp_path: Path) -> None
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert "Traceback" not in err
-    content = json.loads((tmp_path / "on_gpu.json").read_text())
-    block = (tmp_path / "on_gpu.md").read_text()
+    content = json.loads((tmp_path / "on_gpu.json").read_text(encoding="utf-8"))
+    block = (tmp_path / "on_gpu.md").read_text(encoding="utf-8")
     assert out.endswith(f"\n{block}\n")
     assert content["facts"]["device"] == "CPU, reduced form"
     assert [part["part"]["number"] for part in content["parts"]] == list(FIGURES)
@@ -179,7 +179,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         imports = (
             "from report import Row\nfrom gpu.guard import guarded\n" if "Row(" in text else ""
         )
-        (folder / f"{name}.py").write_text(imports + text + "\n")
+        (folder / f"{name}.py").write_text(imports + text + "\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
@@ -268,7 +268,7 @@ def test_a_run_that_is_ended_leaves_what_it_has(bare: Path, tmp_path: Path) -> N
     process.terminate()
     out, err = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM, out + err
-    found = (tmp_path / "found.md").read_text()
+    found = (tmp_path / "found.md").read_text(encoding="utf-8")
     assert out.endswith(f"\n{found}\n")
     assert "CUT SHORT (the whole run was ended)" in found
     assert "| inputs are read anew |" in found

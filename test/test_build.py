@@ -136,7 +136,7 @@ def test_an_executable_runs_and_stops(install: Path, workspace: Path) -> None:
     launch = Launch(command, environment=environment())
     try:
         launch.wait_for("--- Status")
-        maps = Path(f"/proc/{launch.process.pid}/maps").read_text()
+        maps = Path(f"/proc/{launch.process.pid}/maps").read_text(encoding="utf-8")
         libraries = re.findall(rf"/\S*/lib{graph.PACKAGE}__\S*", maps)
         assert libraries
         assert all(Path(library).is_relative_to(workspace) for library in libraries), libraries
@@ -181,7 +181,7 @@ def test_pip_is_told_what_is_imported() -> None:
     required = importlib.metadata.requires(graph.PACKAGE) or []
     for requirements in (
         [line for line in required if "extra ==" not in line],
-        (ROOT / "requirements" / "run.txt").read_text().splitlines(),
+        (ROOT / "requirements" / "run.txt").read_text(encoding="utf-8").splitlines(),
     ):
         names = {re.match(r"[\w.-]+", line) for line in requirements if not line.startswith("#")}
         assert {name[0] for name in names if name} == needed

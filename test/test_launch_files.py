@@ -90,7 +90,8 @@ def quick(tmp_path: Path) -> list[str]:
     """Arguments of a run beside others: no network, free ports, small pictures."""
     params_file = tmp_path / "test.yaml"
     params_file.write_text(
-        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 1}}\n"
+        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 1}}\n",
+        encoding="utf-8",
     )
     kinds = {"camera": socket.SOCK_STREAM, "robot": socket.SOCK_STREAM, "sensor": socket.SOCK_DGRAM}
     ports = [f"{name}_port:={free_port(kind)}" for name, kind in kinds.items()]
@@ -104,7 +105,7 @@ def rosbag2(tmp_path: Path) -> dict[str, str]:
     resources.mkdir(parents=True)
     for package in PACKAGES:
         (resources / package).touch()
-    (tmp_path / "ros2").write_text(ROS2.format(python=sys.executable))
+    (tmp_path / "ros2").write_text(ROS2.format(python=sys.executable), encoding="utf-8")
     (tmp_path / "ros2").chmod(0o755)
     return {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
@@ -137,7 +138,7 @@ def test_a_run_with_a_duration_ends_with_status_0(quick: list[str]) -> None:
 def test_a_run_that_never_acts_ends_with_status_1(quick: list[str], tmp_path: Path) -> None:
     """A monitor that does not wait for long, in the place of the node's executable."""
     give_up = "from vla_inference_ros.core import run_length as length; length.PATIENCE = 0.1\n"
-    (tmp_path / "sitecustomize.py").write_text(give_up)
+    (tmp_path / "sitecustomize.py").write_text(give_up, encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     status, output = run("async.launch.py", "duration:=0.1", *quick, PYTHONPATH=path)
     assert status == 1, output
@@ -181,7 +182,9 @@ def test_arguments_of_a_file_that_includes_one_are_left_alone(
     quick: list[str], tmp_path: Path
 ) -> None:
     file = tmp_path / "rig.launch.py"
-    file.write_text(PARENT.format(file=graph.share() / "launch" / "demo.launch.py"))
+    file.write_text(
+        PARENT.format(file=graph.share() / "launch" / "demo.launch.py"), encoding="utf-8"
+    )
     status, output = run(str(file), "operator:=me", "durations:=1", *quick, package=())
     assert status == 0, output
     assert "duration of 0.5 s is over" in output
@@ -196,7 +199,7 @@ def test_the_end_of_a_guest_is_no_others(quick: list[str], rosbag2: dict[str, st
     prefix = Path(rosbag2["AMENT_PREFIX_PATH"].partition(":")[0])
     program = prefix / "lib" / "rviz2" / "rviz2"
     program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\necho rviz shows $2\nexit 3\n")
+    program.write_text("#!/bin/sh\necho rviz shows $2\nexit 3\n", encoding="utf-8")
     program.chmod(0o755)
     (prefix / "share" / "ament_index" / "resource_index" / "packages" / "rviz2").touch()
     with socket.socket() as other:

@@ -50,7 +50,8 @@ def real(tmp_path: Path) -> list[str]:
     params_file = tmp_path / "test.yaml"
     params_file.write_text(
         "monitor: {ros__parameters: {status_period: 0.2}}\n"
-        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 1}}\n"
+        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 1}}\n",
+        encoding="utf-8",
     )
     return [
         "async.launch.py",

@@ -47,7 +47,9 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
     ) -> Launch:
         for node in {*graph.NODES, *graph.GUESTS}:
             script = executables / node
-            script.write_text(f"#!/bin/sh\n{scripts.get(node, 'exec sleep 60')}\n")
+            script.write_text(
+                f"#!/bin/sh\n{scripts.get(node, 'exec sleep 60')}\n", encoding="utf-8"
+            )
             script.chmod(0o755)
         command = [*by, sys.executable, str(package / "launcher.py")]
         command += ["async.launch.py", f"respawn:={respawn}", *arguments]
@@ -153,7 +155,7 @@ def test_nodes_are_stopped_when_nobody_reads_any_more(pretend: Pretend, terminal
     ours, theirs = os.openpty() if terminal else os.pipe()
     launch = pretend(theirs, vlm="while :; do echo tick; sleep 0.01; done")
     os.close(theirs)
-    with os.fdopen(ours) as output:
+    with os.fdopen(ours, encoding="utf-8") as output:
         seen = [output.readline() for _ in range(10)]
     assert any("tick" in line for line in seen)
     assert launch.process.wait(TIMEOUT) == 0
@@ -255,7 +257,8 @@ def test_a_tool_is_started_if_it_is_there_and_stopped_with_the_nodes(
         folder.mkdir(parents=True)
     program.write_text(
         "#!/bin/sh\ntrap 'echo interrupted; exit 7' INT\necho \"shows $2\"\n"
-        "while :; do sleep 0.1; done\n"
+        "while :; do sleep 0.1; done\n",
+        encoding="utf-8",
     )
     program.chmod(0o755)
     (packages / "rviz2").touch()

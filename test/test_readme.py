@@ -65,7 +65,8 @@ def test_parameters(node: str) -> None:
 def test_topics() -> None:
     named = set(re.findall(r"`(/[a-z0-9_/.]+)`", section("Topics")))
     sources = "".join(
-        path.read_text() for path in (ROOT / "vla_inference_ros" / "nodes").glob("*.py")
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "vla_inference_ros" / "nodes").glob("*.py")
     )
     published = re.findall(r"create_publisher\(\s*\w+, \"(/[a-z_/]+)\"", sources)
     assert set(published) <= named

@@ -148,7 +148,7 @@ def test_a_damaged_key(key: bytes, server: Certificate) -> None:
 
 def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
     text = tmp_path / "text"
-    text.write_text("no certificate")
+    text.write_text("no certificate", encoding="utf-8")
     for file in (text, tmp_path / "none", tmp_path):
         with pytest.raises(CurveError, match="cannot be read as a CURVE certificate"):
             read_pair(file)

@@ -84,7 +84,7 @@ FORMATS = {
 
 
 def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * getpagesize()
 
 
 @pytest.mark.long

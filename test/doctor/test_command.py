@@ -95,7 +95,7 @@ def test_a_parameters_file_that_is_broken_is_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("vlm: [")
+    file.write_text("vlm: [", encoding="utf-8")
     assert main([f"params_file:={file}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"vla-doctor: params_file {file} is no YAML: ")

@@ -76,7 +76,9 @@ def test_tiny_needs_little() -> None:
 
 
 def test_meminfo_is_read(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:  100 kB\nMemFree: 1 kB\nMemAvailable:  50 kB\n")
+    (tmp_path / "meminfo").write_text(
+        "MemTotal:  100 kB\nMemFree: 1 kB\nMemAvailable:  50 kB\n", encoding="utf-8"
+    )
     assert gather_memory(tmp_path) == MemoryFacts(51_200.0, 102_400.0)
     assert 0 < gather_memory().available < gather_memory().total
 

@@ -14,7 +14,7 @@ def governors(root: Path, *names: str) -> list[str]:
     for number, name in enumerate(names):
         folder = root / "devices" / "system" / "cpu" / f"cpu{number}" / "cpufreq"
         folder.mkdir(parents=True)
-        (folder / "scaling_governor").write_text(f"{name}\n")
+        (folder / "scaling_governor").write_text(f"{name}\n", encoding="utf-8")
     return gather_governors(root)
 
 

@@ -28,7 +28,7 @@ NAME = "fastdds_0123456789abcdef"
 def lo(root: Path, flags: str) -> str:
     folder = root / "class" / "net" / "lo"
     folder.mkdir(parents=True)
-    (folder / "flags").write_text(f"{flags}\n")
+    (folder / "flags").write_text(f"{flags}\n", encoding="utf-8")
     return gather_loopback(root)
 
 
@@ -74,17 +74,19 @@ def test_multicast_is_tried_and_its_outcome_is_told() -> None:
 def test_a_small_receive_buffer_is_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "sys" / "net" / "core"
     folder.mkdir(parents=True)
-    (folder / "rmem_max").write_text("212992\n")
+    (folder / "rmem_max").write_text("212992\n", encoding="utf-8")
     result = receive_buffer(gather_buffer(tmp_path), WANTED)
     assert result.status is Status.WARNING
     assert "net.core.rmem_max is 212992 bytes" in result.finding
     assert result.remedy == "sudo sysctl -w net.core.rmem_max=4194304"
 
     (tmp_path / "self").mkdir()
-    (tmp_path / "self" / "status").write_text("CapEff:\t0000000000001000\n")  # CAP_NET_ADMIN
+    (tmp_path / "self" / "status").write_text(
+        "CapEff:\t0000000000001000\n", encoding="utf-8"
+    )  # CAP_NET_ADMIN
     assert receive_buffer(gather_buffer(tmp_path), WANTED).status is Status.OK
-    (folder / "rmem_max").write_text("4194304\n")
-    (tmp_path / "self" / "status").write_text("CapEff:\t0000000000000000\n")
+    (folder / "rmem_max").write_text("4194304\n", encoding="utf-8")
+    (tmp_path / "self" / "status").write_text("CapEff:\t0000000000000000\n", encoding="utf-8")
     assert receive_buffer(gather_buffer(tmp_path), WANTED).status is Status.OK
 
 
@@ -157,6 +159,6 @@ def test_the_kernels_limits_on_reassembly(tmp_path: Path) -> None:
     assert gather_reassembly(tmp_path).room < 0
     folder = tmp_path / "sys" / "net" / "ipv4"
     folder.mkdir(parents=True)
-    (folder / "ipfrag_high_thresh").write_text("4194304\n")
-    (folder / "ipfrag_time").write_text("30\n")
+    (folder / "ipfrag_high_thresh").write_text("4194304\n", encoding="utf-8")
+    (folder / "ipfrag_time").write_text("30\n", encoding="utf-8")
     assert gather_reassembly(tmp_path) == LINUX

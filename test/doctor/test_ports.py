@@ -95,7 +95,7 @@ def test_a_process_that_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:
     port = free_port(socket.SOCK_DGRAM)
     (tmp_path / "net").mkdir()
     line = f" 1: 0100007F:{port:04X} 00000000:0000 07 0:0 0:0 0 1001 0 4711 2 0 0"
-    (tmp_path / "net" / "udp").write_text(f"sl local\n{line}\n")
+    (tmp_path / "net" / "udp").write_text(f"sl local\n{line}\n", encoding="utf-8")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))
         wanted = WantedPort("sensor_bridge", "port", "UDP", "0.0.0.0", port)

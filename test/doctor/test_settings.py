@@ -9,7 +9,7 @@ from vla_inference_ros.launch_arguments import ArgumentError
 
 def write(folder: Path, text: str) -> dict[str, str]:
     file = folder / "mine.yaml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     return {"params_file": str(file)}
 
 

@@ -148,7 +148,7 @@ def test_a_file_that_lacks_is_named(name: str, copy: Path) -> None:
     ],
 )
 def test_a_file_that_does_not_fit_is_named(name: str, content: str, word: str, copy: Path) -> None:
-    (copy / name).write_text(content)
+    (copy / name).write_text(content, encoding="utf-8")
     assert_refused_as_by_the_node(copy, word)
 
 
@@ -159,7 +159,7 @@ def test_a_shard_that_lacks_or_is_cut_short_is_named(tmp_path: Path) -> None:
     assert_refused_as_by_the_node(tmp_path, "are its files whole?")
     first.unlink()
     assert_refused_as_by_the_node(tmp_path, f"has no {first.name}")
-    (tmp_path / INDEX).write_text("{}")
+    (tmp_path / INDEX).write_text("{}", encoding="utf-8")
     assert_refused_as_by_the_node(tmp_path, f"a broken {INDEX}")
 
 
@@ -186,7 +186,7 @@ def test_a_copy_in_the_cache_that_lacks_a_file_is_a_warning(
     snapshot = repository / "snapshots" / (40 * "a")
     shutil.copytree(model, snapshot)
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(snapshot.name)
+    (repository / "refs" / "main").write_text(snapshot.name, encoding="utf-8")
     assert gather_model(HUB_ID).folder == snapshot
     assert model_files(gather_model(HUB_ID), 100e9).status is Status.OK
     (snapshot / "tokenizer.json").unlink()

@@ -136,19 +136,19 @@ def without_results(folder: Path) -> str:
 
 def cut_table(folder: Path) -> str:
     (table,) = folder.glob("robot_state_*.csv")
-    table.write_text(table.read_text()[:-30])
+    table.write_text(table.read_text(encoding="utf-8")[:-30], encoding="utf-8")
     return f"{table}, line 61: "
 
 
 def empty_results(folder: Path) -> str:
     (results,) = folder.glob("*.json")
-    results.write_text("")
+    results.write_text("", encoding="utf-8")
     return f"{results} is no whole JSON list"
 
 
 def foreign_results(folder: Path) -> str:
     (results,) = folder.glob("*.json")
-    results.write_text(json.dumps([{"timestamp": 1.0}]))
+    results.write_text(json.dumps([{"timestamp": 1.0}]), encoding="utf-8")
     return "action chunk 1: actions is no list of steps"
 
 

@@ -43,7 +43,7 @@ def test_a_run_folder_of_it_has_all_that_was_sent(bag: Path, tmp_path: Path) -> 
         np.testing.assert_array_equal(read.packet.force, batch.packet.force)
         np.testing.assert_array_equal(read.packet.ascan, batch.packet.ascan)
     (results,) = folder.glob("inference_results_*.json")
-    for number, r in enumerate(json.load(results.open())):
+    for number, r in enumerate(json.load(results.open(encoding="utf-8"))):
         np.testing.assert_array_equal(np.array(r["actions"], np.float32), FAKE.actions(number))
         assert r["timestamp"] == pytest.approx(FAKE.chunk_time(number), abs=1e-6)
 
@@ -63,7 +63,7 @@ def test_a_dataset_of_it_has_its_instructions(bag: Path, tmp_path: Path) -> None
     assert main([str(bag), "--to", "lerobot", "--output", str(tmp_path)]) == 0
     folder = tmp_path / f"{bag.name}_lerobot"
     assert list(pd.read_parquet(folder / "meta/tasks.parquet").index) == ["one", "two"]
-    info = json.loads((folder / "meta/info.json").read_text())
+    info = json.loads((folder / "meta/info.json").read_text(encoding="utf-8"))
     assert info["total_frames"] == len(FAKE.chunk_numbers())
 
 

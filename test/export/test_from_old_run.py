@@ -23,9 +23,9 @@ def old(tmp_path: Path) -> Path:
     to_run(FAKE, tmp_path / "old", None)
     (folder,) = (tmp_path / "old").iterdir()
     (results,) = folder.glob("*.json")
-    chunks = json.loads(results.read_text())
+    chunks = json.loads(results.read_text(encoding="utf-8"))
     kept = [{key: chunk[key] for key in KEYS} for chunk in chunks]
-    results.write_text(json.dumps(kept, indent=2))
+    results.write_text(json.dumps(kept, indent=2), encoding="utf-8")
     (frames,) = folder.glob("frames_*.csv")
     frames.unlink()
     (states,) = folder.glob("robot_state_*.csv")
@@ -64,5 +64,7 @@ def test_to_a_dataset_with_all_views_and_the_usual_rate(
     assert main([str(old), "--to", "lerobot", "--output", str(tmp_path)]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].endswith("24 frames of 10 Hz in 2 episode(s)")
-    info = json.loads((tmp_path / f"{old.name}_lerobot" / "meta/info.json").read_text())
+    info = json.loads(
+        (tmp_path / f"{old.name}_lerobot" / "meta/info.json").read_text(encoding="utf-8")
+    )
     assert sum("images" in key for key in info["features"]) == 5

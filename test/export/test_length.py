@@ -38,13 +38,13 @@ assert len(list(shown(((100.0 + i / 10, i) for i in range(101)), end))) == 101
 
 
 def test_a_bags_metadata_tell(tmp_path: Path) -> None:
-    (tmp_path / "metadata.yaml").write_text(BAG)
+    (tmp_path / "metadata.yaml").write_text(BAG, encoding="utf-8")
     assert end_of(tmp_path) == 1_700_000_003.0
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "rosbag2_bagfile_information: {}", BAG[:120]])
 def test_damaged_metadata_do_not(tmp_path: Path, content: str) -> None:
-    (tmp_path / "metadata.yaml").write_text(content)
+    (tmp_path / "metadata.yaml").write_text(content, encoding="utf-8")
     assert end_of(tmp_path) is None
 
 
@@ -58,7 +58,7 @@ def test_the_last_rows_of_a_run_folder_tell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "recv_timestamp,view\n", "a\nb"])
 def test_tables_without_rows_do_not(tmp_path: Path, content: str) -> None:
-    (tmp_path / "frames_x.csv").write_text(content)
+    (tmp_path / "frames_x.csv").write_text(content, encoding="utf-8")
     assert end_of(tmp_path) is None
 
 

@@ -13,10 +13,10 @@ def test_it_gets_its_name_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "a" / "result"
     with new_folder(target) as new:
         new.mkdir()
-        (new / "file").write_text("content")
+        (new / "file").write_text("content", encoding="utf-8")
         assert not target.exists()
         assert new.name == target.name
-    assert (target / "file").read_text() == "content"
+    assert (target / "file").read_text(encoding="utf-8") == "content"
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -25,7 +25,7 @@ def test_nothing_is_left_of_one_that_failed(tmp_path: Path, error: BaseException
     def fail() -> None:
         with new_folder(tmp_path / "result") as new:
             new.mkdir()
-            (new / "file").write_text("content")
+            (new / "file").write_text("content", encoding="utf-8")
             raise error
 
     with pytest.raises(type(error)):

@@ -140,10 +140,10 @@ def test_no_text_is_a_formula(tmp_path: Path) -> None:
     }
     to_csv(fake, tmp_path / "out", None, with_ascans=False)
     for name in ("actions.csv", "features.csv", "frames.csv"):
-        with (tmp_path / "out" / name).open(newline="") as file:
+        with (tmp_path / "out" / name).open(newline="", encoding="utf-8") as file:
             for cell in (cell for row in csv.reader(file) for cell in row):
                 assert not re.match(r"[=+@\t\r]|-(?!\d)", cell), (name, cell)
-    text = (tmp_path / "out" / "actions.csv").read_text()
+    text = (tmp_path / "out" / "actions.csv").read_text(encoding="utf-8")
     for shown in (f"'{formula}", "'=0", "'@SUM(1)", "'\tcmd"):
         assert shown in text
 

@@ -56,7 +56,7 @@ def episodes(folder: Path) -> list[dict[str, Any]]:
 
 
 def info(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "meta/info.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "meta/info.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -145,7 +145,7 @@ def test_tasks_are_as_pandas_writes_them(dataset: Path) -> None:
 
 
 def test_statistics(dataset: Path) -> None:
-    found = json.loads((dataset / "meta/stats.json").read_text())
+    found = json.loads((dataset / "meta/stats.json").read_text(encoding="utf-8"))
     assert set(found) == set(info(dataset)["features"])
     states = np.array([row["observation.state"] for row in rows(dataset)])
     of_state = found["observation.state"]

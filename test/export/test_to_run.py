@@ -45,7 +45,7 @@ def test_it_is_named_after_the_recordings_start(run: Path) -> None:
 
 
 def test_the_users_reader_of_actions(run: Path) -> None:
-    results = json.load(only(run, "inference_results_*.json").open())
+    results = json.load(only(run, "inference_results_*.json").open(encoding="utf-8"))
     assert isinstance(results, list)
     assert len(results) == len(FAKE.chunk_numbers())
     for number, r in enumerate(results):

@@ -43,7 +43,7 @@ def killed(writer: RunWriter) -> Path:
     shutil.copytree(writer.folder, folder)
     for pattern in ("robot_state_*.csv", "frames_*.csv"):
         (table,) = folder.glob(pattern)
-        with table.open("a") as file:
+        with table.open("a", encoding="utf-8") as file:
             file.write("1700000009.0,17")
     (results,) = folder.glob("*.json")
     os.truncate(results, results.stat().st_size - 10)
@@ -84,7 +84,7 @@ def test_what_is_damaged_beyond_that_is_named(
     killed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (results,) = killed.glob("*.json")
-    results.write_text("no list")
+    results.write_text("no list", encoding="utf-8")
     assert main([str(killed), "--to", "csv"]) == 1
     assert f"{results} is no JSON list" in capsys.readouterr().err
-    assert results.read_text() == "no list"
+    assert results.read_text(encoding="utf-8") == "no list"

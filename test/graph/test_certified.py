@@ -276,7 +276,7 @@ def test_a_node_keeps_to_its_cpus(listener: Listener) -> None:
     with running("action_expert", model="stub", cpu_affinity="0", realtime_priority=0) as node:
 
         def cpus() -> str:
-            status = Path(f"/proc/{node.process.pid}/status").read_text()
+            status = Path(f"/proc/{node.process.pid}/status").read_text(encoding="utf-8")
             return status.split("Cpus_allowed_list:")[1].split()[0]
 
         listener.spin_until(lambda: cpus() == "0")

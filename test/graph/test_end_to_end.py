@@ -67,9 +67,9 @@ def write_photographs(folder: Path, photograph: str) -> set[bytes]:
 
 
 def write_parameters(path: Path, sources: list[str]) -> None:
-    parameters = yaml.safe_load((share() / "config" / "async.yaml").read_text())
+    parameters = yaml.safe_load((share() / "config" / "async.yaml").read_text(encoding="utf-8"))
     parameters["sim_camera"]["ros__parameters"] |= {"source": sources, "fps": 6.0}
-    path.write_text(yaml.safe_dump(parameters))
+    path.write_text(yaml.safe_dump(parameters), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,9 @@ def rows(folder: Path, pattern: str) -> list[dict[str, str]]:
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(only(folder, "inference_results_*.json").read_text())
+    found: list[dict[str, Any]] = json.loads(
+        only(folder, "inference_results_*.json").read_text(encoding="utf-8")
+    )
     return found
 
 

@@ -66,7 +66,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> 
     ports = {"camera": socket.SOCK_STREAM, "robot": socket.SOCK_STREAM, "sensor": socket.SOCK_DGRAM}
     params_file = folder / "test.yaml"
     params_file.write_text(
-        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 50}}\n"
+        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0, pool: 50}}\n",
+        encoding="utf-8",
     )
     user = rclpy.create_node("user")
     user.create_publisher(String, "/vla/instruction", LATCHED).publish(String(data=PROMPT))

@@ -230,7 +230,7 @@ def test_the_launch_argument_is_for_every_node(
 ) -> None:
     parameters = tmp_path / "small.yaml"
     parameters.write_text(
-        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0}}\n"
+        "sim_camera: {ros__parameters: {width: 160, height: 90, jpeg_bytes: 0}}\n", encoding="utf-8"
     )
     chunks = listener.listen(ActionChunk, "/vla/actions")
     launch = Launch(

@@ -246,8 +246,13 @@ def test_it_gives_way_to_all_others(port: int) -> None:
         node.wait_until_said("the live view is at")
         threads = list(Path(f"/proc/{node.process.pid}/task").iterdir())
         assert len(threads) > 3
-        fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in threads]
-        own = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[16])
+        fields = [
+            (each / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            for each in threads
+        ]
+        own = int(
+            Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[16]
+        )
         assert {int(each[16]) for each in fields} == {min(19, own + 10)}
 
 

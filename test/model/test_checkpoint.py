@@ -216,5 +216,5 @@ def test_the_vl_state_stays_in_the_file_until_it_is_read(tmp_path: Path) -> None
 
 def _own_memory() -> int:
     """Resident bytes of this process."""
-    resident = Path("/proc/self/statm").read_text().split()[1]
+    resident = Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]
     return int(resident) * 4096

@@ -29,7 +29,7 @@ sys.exit(run(Looker))
 
 def test_the_garbage_collector_leaves_alone_what_was_there_at_the_start(tmp_path: Path) -> None:
     script = tmp_path / "looker.py"
-    script.write_text(_SCRIPT)
+    script.write_text(_SCRIPT, encoding="utf-8")
     command = [sys.executable, str(script)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("looked through")]

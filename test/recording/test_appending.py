@@ -39,11 +39,11 @@ def json_list(path: Path, count: int) -> JsonListFile:
 
 def test_a_json_list_is_whole_after_each_entry(path: Path) -> None:
     file = JsonListFile(path)
-    assert json.loads(path.read_text()) == []
+    assert json.loads(path.read_text(encoding="utf-8")) == []
     for count, entry in enumerate(ENTRIES, 1):
         file.append(entry)
-        assert json.loads(path.read_text()) == ENTRIES[:count]
-    assert len(path.read_text().splitlines()) == len(ENTRIES) + 2
+        assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[:count]
+    assert len(path.read_text(encoding="utf-8").splitlines()) == len(ENTRIES) + 2
 
 
 @pytest.mark.parametrize("count", [0, 3])
@@ -54,16 +54,16 @@ def test_a_full_disk_leaves_a_list_whole(
     request.getfixturevalue("full_disk")
     with pytest.raises(OSError, match="No space left"):
         file.append(ENTRIES[30])
-    assert json.loads(path.read_text()) == ENTRIES[:count]
+    assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[:count]
     file.append(ENTRIES[count])
-    assert json.loads(path.read_text()) == ENTRIES[: count + 1]
+    assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[: count + 1]
 
 
 def test_numbers_that_json_does_not_have_are_refused(path: Path) -> None:
     file = json_list(path, 1)
     with pytest.raises(ValueError, match="not JSON compliant"):
         file.append({"force": float("nan")})
-    assert json.loads(path.read_text()) == ENTRIES[:1]
+    assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[:1]
 
 
 def test_lines_are_there_at_once(path: Path) -> None:
@@ -74,11 +74,11 @@ def test_lines_are_there_at_once(path: Path) -> None:
 
 
 def test_a_file_that_is_there_is_not_overwritten(path: Path) -> None:
-    path.write_text("precious")
+    path.write_text("precious", encoding="utf-8")
     for kind in (JsonListFile, lambda path: LineFile(path, "a")):
         with pytest.raises(FileExistsError):
             kind(path)
-    assert path.read_text() == "precious"
+    assert path.read_text(encoding="utf-8") == "precious"
 
 
 def test_a_full_disk_leaves_lines_whole(path: Path, request: pytest.FixtureRequest) -> None:
@@ -87,4 +87,4 @@ def test_a_full_disk_leaves_lines_whole(path: Path, request: pytest.FixtureReque
     with pytest.raises(OSError, match="No space left"):
         file.append("1,2")
     file.append("3,4")
-    assert path.read_text() == "a,b\n3,4\n"
+    assert path.read_text(encoding="utf-8") == "a,b\n3,4\n"

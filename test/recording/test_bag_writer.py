@@ -70,10 +70,11 @@ def test_an_overlay_comes_before_what_it_lies_over(
     known = definition_of("std_msgs/msg/String")
     folder = tmp_path / "share" / "std_msgs" / "msg"
     folder.mkdir(parents=True)
-    (folder / "String.msg").write_text("string data  # of the overlay\n")
+    (folder / "String.msg").write_text("string data  # of the overlay\n", encoding="utf-8")
     (folder / "String.json").write_text(
         '{"type_description_msg": {"referenced_type_descriptions": []}, "type_hashes": '
-        '[{"type_name": "std_msgs/msg/String", "hash_string": "RIHS01_0"}]}'
+        '[{"type_name": "std_msgs/msg/String", "hash_string": "RIHS01_0"}]}',
+        encoding="utf-8",
     )
     monkeypatch.setenv("AMENT_PREFIX_PATH", f"/no/where{os.pathsep}{tmp_path}")
     assert definition_of("std_msgs/msg/String").hash == "RIHS01_0"
@@ -132,7 +133,7 @@ def test_a_folder_says_of_its_topics_what_ros_says(tmp_path: Path) -> None:
             assert qos.durability is (
                 QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
             )
-    content = yaml.safe_load((writer.folder / "metadata.yaml").read_text())
+    content = yaml.safe_load((writer.folder / "metadata.yaml").read_text(encoding="utf-8"))
     information = content["rosbag2_bagfile_information"]
     assert information["version"] == 9
     assert information["storage_identifier"] == "mcap"

@@ -29,7 +29,7 @@ def test_a_camera_that_is_called_as_a_formula_is_none_in_the_table(tmp_path: Pat
     writer.add_frame(Received(replace(frame(0), camera=name), OFFSET, START, "View1"))
     writer.close()
     (table,) = writer.folder.glob("frames_*.csv")
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert row["camera"] == f"'{name}"
     (read,) = RunFolder(writer.folder).frames()

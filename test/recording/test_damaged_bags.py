@@ -76,26 +76,32 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "half a beginning": (lambda folder: cut_off(folder, 5), "it is no MCAP file, or its beginning"),
     "something else": (
-        lambda folder: file_of(folder).write_text("text" * 100),
+        lambda folder: file_of(folder).write_text("text" * 100, encoding="utf-8"),
         "it is no MCAP file, or its beginning is damaged",
     ),
     "another system": (
         lambda folder: overwrite(file_of(folder), 21, b"ros1"),
         "its profile is 'ros1', not 'ros2'",
     ),
-    "no YAML": (lambda folder: metadata(folder).write_text("a: [1"), "metadata.yaml is damaged"),
+    "no YAML": (
+        lambda folder: metadata(folder).write_text("a: [1", encoding="utf-8"),
+        "metadata.yaml is damaged",
+    ),
     "no text": (lambda folder: metadata(folder).write_bytes(b"\xff\xfe"), "is damaged"),
-    "empty YAML": (lambda folder: metadata(folder).write_text(""), "is damaged"),
-    "other YAML": (lambda folder: metadata(folder).write_text("a: 1"), "is damaged (KeyError"),
+    "empty YAML": (lambda folder: metadata(folder).write_text("", encoding="utf-8"), "is damaged"),
+    "other YAML": (
+        lambda folder: metadata(folder).write_text("a: 1", encoding="utf-8"),
+        "is damaged (KeyError",
+    ),
     "no files named": (
         lambda folder: metadata(folder).write_text(
-            "rosbag2_bagfile_information: {relative_file_paths: []}"
+            "rosbag2_bagfile_information: {relative_file_paths: []}", encoding="utf-8"
         ),
         "is damaged (IndexError",
     ),
     "files are a number": (
         lambda folder: metadata(folder).write_text(
-            "rosbag2_bagfile_information: {relative_file_paths: 3}"
+            "rosbag2_bagfile_information: {relative_file_paths: 3}", encoding="utf-8"
         ),
         "is damaged (TypeError",
     ),
@@ -114,7 +120,7 @@ def test_damage_is_told(kind: str, whole: Path) -> None:
 
 
 def test_damage_to_metadata_says_what_mends_it(whole: Path) -> None:
-    metadata(whole).write_text("")
+    metadata(whole).write_text("", encoding="utf-8")
     assert "vla-recover makes it anew of the files that are there" in said_of(whole)
 
 

@@ -58,9 +58,9 @@ def cut(pattern: str, part: float) -> Callable[[Path], object]:
 def edited(pattern: str, old: str, new: str) -> Callable[[Path], object]:
     def damage(folder: Path) -> None:
         path = next(folder.glob(pattern))
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     return damage
 
@@ -195,11 +195,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         r"inference_results_\S+, line 7 is no JSON object",
     ),
     "no list": (
-        lambda folder: only(folder, "*.json").write_text('{"a": 1}'),
+        lambda folder: only(folder, "*.json").write_text('{"a": 1}', encoding="utf-8"),
         r"inference_results_\S+ holds no list",
     ),
     "a list of numbers": (
-        lambda folder: only(folder, "*.json").write_text("[1, 2]"),
+        lambda folder: only(folder, "*.json").write_text("[1, 2]", encoding="utf-8"),
         r"inference_results_\S+, entry 0 is no JSON object",
     ),
 }

@@ -44,7 +44,7 @@ def test_a_json_list_that_is_cut_off_anywhere_keeps_its_whole_entries(path: Path
         path.write_bytes(data[:size])
         kept = sum(end <= size for end in ends)
         assert mend_list(path) == Mended(kept)
-        assert json.loads(path.read_text()) == ENTRIES[:kept]
+        assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[:kept]
 
 
 def test_mending_leaves_a_whole_list_untouched(path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_is_no_such_list_is_left_alone(path: Path, content: bytes) -> None:
 def test_a_list_of_which_nothing_is_left_is_empty(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert mend_list(path).entries == 0
-    assert json.loads(path.read_text()) == []
+    assert json.loads(path.read_text(encoding="utf-8")) == []
     assert not content or old(path).read_bytes() == content
 
 
@@ -90,7 +90,9 @@ def test_a_damaged_line_of_a_list_costs_itself_alone(path: Path, bad: bytes) -> 
         damaged = path.read_bytes().replace(entry, entry[:3] + bad * 4 + entry[7:])
         path.write_bytes(damaged)
         assert mend_list(path) == Mended(5, 1, "file.old")
-        assert json.loads(path.read_text()) == [e for e in ENTRIES[:6] if e["number"] != number]
+        assert json.loads(path.read_text(encoding="utf-8")) == [
+            e for e in ENTRIES[:6] if e["number"] != number
+        ]
         assert old(path).read_bytes() == damaged
         assert mend_list(path) == Mended(5)
 
@@ -102,7 +104,7 @@ def test_zeros_over_the_end_of_a_line_cost_no_third(path: Path) -> None:
     path.write_bytes(data[:at] + bytes(6) + data[at + 6 :])
     mended = mend_list(path)
     assert mended.entries >= 4
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     assert [each["number"] for each in found if each["number"] not in (2, 3)] == [0, 1, 4, 5]
 
 
@@ -110,29 +112,29 @@ def test_a_list_whose_first_line_is_damaged(path: Path) -> None:
     json_list(path, 6)
     path.write_bytes(b"\0" + path.read_bytes()[1:])
     assert mend_list(path).entries == 6
-    assert json.loads(path.read_text()) == ENTRIES[:6]
+    assert json.loads(path.read_text(encoding="utf-8")) == ENTRIES[:6]
 
 
 def test_a_line_that_was_cut_off_is_dropped(path: Path) -> None:
-    path.write_text("a,b\n1,2\n3,")
+    path.write_text("a,b\n1,2\n3,", encoding="utf-8")
     assert mend_lines(path, HEADINGS) == Mended(1)
-    assert path.read_text() == "a,b\n1,2\n"
+    assert path.read_text(encoding="utf-8") == "a,b\n1,2\n"
     assert mend_lines(path, HEADINGS) == Mended(1)
 
 
 @pytest.mark.parametrize("line", ["1,\0\0\0", "1", "1,2,3", '1,"x', "\0\0,2"])
 def test_a_damaged_row_costs_itself_alone(path: Path, line: str) -> None:
     damaged = f"a,b\n1,2\n{line}\n3,4\n5,"
-    path.write_text(damaged)
+    path.write_text(damaged, encoding="utf-8")
     assert mend_lines(path, HEADINGS) == Mended(2, 1, "file.old")
-    assert path.read_text() == "a,b\n1,2\n3,4\n"
+    assert path.read_text(encoding="utf-8") == "a,b\n1,2\n3,4\n"
     assert old(path).read_text() == damaged
 
 
 def test_a_damaged_heading_is_the_one_that_fits(path: Path) -> None:
-    path.write_text("\0\0\0\0\0\n1,2,3\n4,5,6\n")
+    path.write_text("\0\0\0\0\0\n1,2,3\n4,5,6\n", encoding="utf-8")
     assert mend_lines(path, HEADINGS) == Mended(2, 1, "file.old")
-    assert path.read_text() == "a,b,c\n1,2,3\n4,5,6\n"
+    assert path.read_text(encoding="utf-8") == "a,b,c\n1,2,3\n4,5,6\n"
 
 
 def zeros(pattern: str) -> Callable[[Path], Path]:

@@ -145,7 +145,7 @@ def test_every_command_leaves_it_out_and_tells(
     assert report([str(folder), "--output", str(page), "--strict"]) == 1
     assert report([str(folder), "--output", str(page)]) == 0
     said = capsys.readouterr().err
-    assert all(line in said and line in page.read_text() for line in lines)
+    assert all(line in said and line in page.read_text(encoding="utf-8") for line in lines)
 
 
 def test_odd_names_of_one_chunk_cost_it_alone(

@@ -121,9 +121,9 @@ def test_a_file_is_completed_alone(whole: Path) -> None:
 def test_what_a_topic_was_offered_with_is_kept(tmp_path: Path) -> None:
     folder = bag(tmp_path / "bag", run_messages())
     metadata = folder / "metadata.yaml"
-    before = yaml.safe_load(metadata.read_text())
+    before = yaml.safe_load(metadata.read_text(encoding="utf-8"))
     recover_bag(cut_off(folder, file_of(folder).stat().st_size - 1))
-    assert yaml.safe_load(metadata.read_text()) == before
+    assert yaml.safe_load(metadata.read_text(encoding="utf-8")) == before
 
 
 def test_damaged_metadata_is_made_anew_and_kept(whole: Path) -> None:

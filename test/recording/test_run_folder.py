@@ -91,7 +91,7 @@ def assert_whole(folder: Path) -> None:
     for number, name in enumerate(names):
         assert (folder / "View1" / name).read_bytes() == frame(number).packet.jpeg
     assert len(rows(folder, "robot_state_*.csv")) == len(rows(folder, "frames_*.csv")) == 5
-    results = json.loads(only(folder, "inference_results_*.json").read_text())
+    results = json.loads(only(folder, "inference_results_*.json").read_text(encoding="utf-8"))
     assert results == [{"number": number} for number in range(5)]
     with np.load(only(folder, "sensor_data_*.npz")) as sensor:
         expected = np.concatenate([samples(number).packet.ascan for number in range(5)])
@@ -138,7 +138,7 @@ def test_recovering_a_complete_run_changes_nothing(writer: RunWriter) -> None:
 def test_an_empty_run_is_recovered(writer: RunWriter) -> None:
     folder = killed(writer)
     said = recover(folder)
-    assert json.loads(only(folder, "inference_results_*.json").read_text()) == []
+    assert json.loads(only(folder, "inference_results_*.json").read_text(encoding="utf-8")) == []
     assert [line.split(": ")[1] for line in said] == [
         "0 action chunks",
         "0 robot states",

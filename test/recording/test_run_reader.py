@@ -171,7 +171,7 @@ def test_a_run_of_nothing_is_read(tmp_path: Path) -> None:
 
 def test_results_of_other_writers_are_read(folder: Path) -> None:
     path = only(folder, "inference_results_*.json")
-    results = json.loads(path.read_text())
+    results = json.loads(path.read_text(encoding="utf-8"))
     lines = [json.dumps(result) for result in results]
     for text in (
         json.dumps(results),
@@ -179,10 +179,10 @@ def test_results_of_other_writers_are_read(folder: Path) -> None:
         "[\n" + ",\n".join(lines) + "]",
         "[\n\n" + ",\n\n".join(lines) + "\n\n]\n\n",
     ):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert list(RunFolder(folder).results()) == results
     for text in ("[]", "[\n]\n", "[\n\n]"):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         assert not list(RunFolder(folder).results())
 
 

@@ -66,7 +66,7 @@ def test_a_changed_weight_shows(
     assert "first divergence: chunk 1, step 0, joint_4" in said
     assert "difference +1.00e-03" in said
     assert f"0 equal within 1e-06, {CHUNKS} beyond; largest error 1.00e-03" in said
-    told = json.loads(file.read_text())
+    told = json.loads(file.read_text(encoding="utf-8"))
     assert [chunk["chunk_id"] for chunk in told["chunks"]] == list(range(1, CHUNKS + 1))
     assert [chunk["max_error"] for chunk in told["chunks"]] == pytest.approx([0.001] * CHUNKS, 1e-3)
     assert not any(chunk["equal"] for chunk in told["chunks"])
@@ -139,7 +139,7 @@ def test_what_is_not_recorded_is_told_and_counted(
     assert "5 NOT compared:" in said
     assert "  4: pictures of View2 are not in the recording" in said
     assert "  1: sensor samples of its window are not in the recording" in said
-    told = json.loads(file.read_text())
+    told = json.loads(file.read_text(encoding="utf-8"))
     assert [bool(chunk.get("skipped")) for chunk in told["chunks"]] == [True] * 4 + [False] * 2 + [
         True
     ] + [False] * 5

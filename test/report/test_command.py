@@ -49,7 +49,7 @@ def test_the_page_is_beside_the_recording(run: Path, capsys: pytest.CaptureFixtu
 
 def test_output(run: Path, tmp_path: Path) -> None:
     output = tmp_path / "elsewhere.html"
-    output.write_text("an older page")
+    output.write_text("an older page", encoding="utf-8")
     assert main([str(run), "--output", str(output)]) == 0
     assert output.read_bytes().startswith(b"<!DOCTYPE html>")
 
@@ -108,14 +108,14 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
 def test_a_damaged_recording(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (results,) = run.glob("inference_results_*.json")
-    results.write_text('[\n{"timestamp": "noon", "actions": []}\n]\n')
+    results.write_text('[\n{"timestamp": "noon", "actions": []}\n]\n', encoding="utf-8")
     assert main([str(run), "--strict"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not default_output(run).exists()
     assert main([str(run)]) == 0
     line = "left out, since it is odd: 1 of reported action chunks, no actions: "
     assert capsys.readouterr().err.startswith(f"vla-report: {line}")
-    assert line in default_output(run).read_text()
+    assert line in default_output(run).read_text(encoding="utf-8")
 
 
 def test_a_wrong_command_line() -> None:
@@ -128,7 +128,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     """While it reads a recording that never ends."""
     folder = tmp_path / "async_inference_1"
     folder.mkdir()
-    (folder / "inference_results_1.json").write_text("[\n]\n")
+    (folder / "inference_results_1.json").write_text("[\n]\n", encoding="utf-8")
     os.mkfifo(folder / "robot_state_1.csv")
     command = [sys.executable, "-m", "vla_inference_ros.report.command", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:

@@ -45,7 +45,7 @@ def test_a_folder_is_sorted_and_looped(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "b.jpg"), grey(100, 200, 100))
     cv2.imwrite(str(tmp_path / "a.JPEG"), grey(50))
     cv2.imwrite(str(tmp_path / "c.png"), grey(150, 32, 24))
-    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not a picture", encoding="utf-8")
     source = open_source(str(tmp_path), "View1", 0, SMALL)
     sent = [source.jpeg(START) for _ in range(4)]
     assert sent[0] == flickered((tmp_path / "a.JPEG").read_bytes(), 1)

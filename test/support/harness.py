@@ -106,7 +106,7 @@ class NodeProcess:
         """Whether it takes signals, or has ended; while it starts, they just end it."""
         if self.process.poll() is not None:
             return True
-        state = Path(f"/proc/{self.process.pid}/status").read_text()
+        state = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         caught = int(state.split("SigCgt:")[1].split()[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1)
 

@@ -23,7 +23,7 @@ def _has_loopback() -> bool:
 
 def _link_local() -> str:
     """A link-local address of this host with its interface; '' if it has none."""
-    lines = _ADDRESSES.read_text().splitlines() if _ADDRESSES.exists() else []
+    lines = _ADDRESSES.read_text(encoding="utf-8").splitlines() if _ADDRESSES.exists() else []
     for line in lines:
         digits, _, _, scope, _, interface = line.split()
         if scope == _LINK:

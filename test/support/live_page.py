@@ -122,11 +122,11 @@ async def _first_page(
 ) -> Any:
     told = profile / "DevToolsActivePort"
     deadline = time.monotonic() + TIMEOUT
-    while not (told.exists() and "\n" in told.read_text()):
+    while not (told.exists() and "\n" in told.read_text(encoding="utf-8")):
         assert process.poll() is None, f"{process.args!r} has ended"
         assert time.monotonic() < deadline, "the browser has not said its port"
         await asyncio.sleep(_EVERY)
-    port = told.read_text().split("\n")[0]
+    port = told.read_text(encoding="utf-8").split("\n")[0]
     while True:
         answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/json/list")
         pages = [each for each in json.loads(answer.body) if each["type"] == "page"]

@@ -48,9 +48,11 @@ def old_run(
         t = START + number
         cells = [t + 0.02, t, t + 0.01, 0.5, *range(1, 7), 100.1, 200, 300, 10, 20, 30]
         lines.append(",".join(map(str, cells)))
-    (folder / f"robot_state_{STAMP}.csv").write_text("\n".join(lines) + "\n")
+    (folder / f"robot_state_{STAMP}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     results = [{"timestamp": START + number, "vl_update_number": 1} for number in range(count)]
-    (folder / f"inference_results_{STAMP}.json").write_text(json.dumps(results, indent=2))
+    (folder / f"inference_results_{STAMP}.json").write_text(
+        json.dumps(results, indent=2), encoding="utf-8"
+    )
     if arrays is not None:
         np.savez(folder / f"sensor_data_{STAMP}.npz", **arrays)  # type: ignore[arg-type]
     return folder

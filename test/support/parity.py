@@ -20,7 +20,9 @@ Parts = dict[str, dict[str, Any]]
 
 def fusion_of(name: str) -> str:
     """The fusion that a fixture was made with."""
-    fusion: str = json.loads((PARITY / f"{name}.json").read_text())["fusion_strategy"]
+    fusion: str = json.loads((PARITY / f"{name}.json").read_text(encoding="utf-8"))[
+        "fusion_strategy"
+    ]
     return fusion
 
 

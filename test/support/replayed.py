@@ -232,7 +232,9 @@ def with_results(run: Path, parent: Path, change: Callable[[str], str]) -> Path:
     folder.mkdir()
     for path in run.iterdir():
         if path.suffix == ".json":
-            (folder / path.name).write_text(change(path.read_text()))
+            (folder / path.name).write_text(
+                change(path.read_text(encoding="utf-8")), encoding="utf-8"
+            )
         else:
             (folder / path.name).symlink_to(path)
     return folder

@@ -80,7 +80,9 @@ def thread_names(of: Iterable[int]) -> set[str]:
     names = set()
     for thread in of:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            names.add(Path(f"/proc/self/task/{thread}/comm").read_text().rstrip("\n"))
+            names.add(
+                Path(f"/proc/self/task/{thread}/comm").read_text(encoding="utf-8").rstrip("\n")
+            )
     return names
 
 

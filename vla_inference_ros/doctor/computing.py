@@ -79,7 +79,7 @@ def gather_torch() -> TorchFacts:
 
 def gather_memory(proc: Path = Path("/proc")) -> MemoryFacts:
     """Of this machine."""
-    text = (proc / "meminfo").read_text()
+    text = (proc / "meminfo").read_text(encoding="utf-8")
     fields = {name: float(kb) * 1024 for name, kb in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
     return MemoryFacts(fields["MemAvailable"], fields["MemTotal"])
 

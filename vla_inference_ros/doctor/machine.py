@@ -15,7 +15,7 @@ _SLOW_GOVERNORS = ("powersave", "conservative")
 def gather_governors(sys: Path = Path("/sys")) -> list[str]:
     """Of each CPU that has one."""
     pattern = "devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"
-    return [file.read_text().strip() for file in sorted(sys.glob(pattern))]
+    return [file.read_text(encoding="utf-8").strip() for file in sorted(sys.glob(pattern))]
 
 
 def cpu_governor(governors: list[str]) -> Result:

@@ -60,7 +60,7 @@ def gather_loopback(sys: Path = Path("/sys")) -> str:
     if not interfaces.is_dir():
         return ""
     try:
-        flags = int((interfaces / "lo" / "flags").read_text(), 16)
+        flags = int((interfaces / "lo" / "flags").read_text(encoding="utf-8"), 16)
     except FileNotFoundError:
         return "there is no interface lo"
     return "" if flags & _UP else "lo is down"
@@ -136,7 +136,7 @@ def gather_shared_memory(
     found = os.statvfs(folder)
     free, total = (float(blocks) * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
     try:
-        held = set(re.findall(r":(\d+) \d+ \S+$", locks.read_text(), re.MULTILINE))
+        held = set(re.findall(r":(\d+) \d+ \S+$", locks.read_text(encoding="utf-8"), re.MULTILINE))
     except OSError:  # the kernel does not tell: nothing is known to be left
         return SharedMemoryFacts(free, total=total)
     leftovers, size = 0, 0
@@ -191,12 +191,14 @@ def shared_memory(facts: SharedMemoryFacts) -> Result:
 def gather_buffer(proc: Path = Path("/proc")) -> BufferFacts:
     """The kernel's limit on receive buffers, and this process's rights."""
     try:
-        limit = int((proc / "sys" / "net" / "core" / "rmem_max").read_text())
+        limit = int((proc / "sys" / "net" / "core" / "rmem_max").read_text(encoding="utf-8"))
     except FileNotFoundError:
         limit = -1
     rights = 0
     with suppress(FileNotFoundError):
-        match = re.search(r"CapEff:\s*(\S+)", (proc / "self" / "status").read_text())
+        match = re.search(
+            r"CapEff:\s*(\S+)", (proc / "self" / "status").read_text(encoding="utf-8")
+        )
         rights = int(match[1], 16) if match else 0
     return BufferFacts(limit, bool(rights >> _CAP_NET_ADMIN & 1))
 
@@ -234,7 +236,8 @@ def gather_reassembly(proc: Path = Path("/proc")) -> ReassemblyFacts:
     folder = proc / "sys" / "net" / "ipv4"
     try:
         room, time = (
-            int((folder / name).read_text()) for name in ("ipfrag_high_thresh", "ipfrag_time")
+            int((folder / name).read_text(encoding="utf-8"))
+            for name in ("ipfrag_high_thresh", "ipfrag_time")
         )
     except FileNotFoundError:
         return ReassemblyFacts(-1)

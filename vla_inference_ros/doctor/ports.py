@@ -157,7 +157,7 @@ def _sockets(protocol: str, port: int, proc: Path) -> Iterator[tuple[str, int]]:
     """(inode, user) of each socket that is bound to a port."""
     for name in (protocol, f"{protocol}6"):
         try:
-            lines = (proc / "net" / name).read_text().splitlines()[1:]
+            lines = (proc / "net" / name).read_text(encoding="utf-8").splitlines()[1:]
         except FileNotFoundError:  # no IPv6
             continue
         for line in lines:

@@ -51,12 +51,14 @@ def test_what_lacks_is_named(folder: Path, name: str, lacking: str) -> None:
 )
 def test_a_broken_index_is_named(folder: Path, content: str) -> None:
     (folder / WEIGHTS).unlink()
-    (folder / INDEX).write_text(content)
+    (folder / INDEX).write_text(content, encoding="utf-8")
     assert lack(folder) == f"a broken {INDEX}"
 
 
 def test_an_index_beside_the_whole_weights_is_not_asked(folder: Path) -> None:
-    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "absent.safetensors"}}))
+    (folder / INDEX).write_text(
+        json.dumps({"weight_map": {"a": "absent.safetensors"}}), encoding="utf-8"
+    )
     assert check_folder(folder).weights == (folder / WEIGHTS,)
 
 

@@ -36,12 +36,12 @@ from vla_inference_ros.model.tiny import byte_tokenizer
 
 
 def edit(file: Path, **changes: Any) -> None:
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     for key, value in changes.items():
         outer, _, inner = key.rpartition("__")
         place = content[outer] if outer else content
         place[inner] = value
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def as_on_the_hub(name: str) -> str:
@@ -78,7 +78,7 @@ def test_a_tied_head_in_shards_with_a_flat_config(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, max_shard_size="100KB")
     TOKENIZER.save(str(tmp_path / "tokenizer.json"))
     assert (tmp_path / INDEX).exists()
-    config = json.loads((tmp_path / CONFIG).read_text())
+    config = json.loads((tmp_path / CONFIG).read_text(encoding="utf-8"))
     text = config.pop("text_config")  # the hub's config has its entries at the top
     rope = text.pop("rope_parameters")
     text["rope_theta"] = rope["rope_theta"]
@@ -86,7 +86,9 @@ def test_a_tied_head_in_shards_with_a_flat_config(tmp_path: Path) -> None:
     vision = config["vision_config"]
     vision["in_chans"] = vision.pop("in_channels")
     del vision["model_type"], vision["rope_parameters"], text["model_type"]
-    (tmp_path / CONFIG).write_text(json.dumps({**text, **config, "torch_dtype": "bfloat16"}))
+    (tmp_path / CONFIG).write_text(
+        json.dumps({**text, **config, "torch_dtype": "bfloat16"}), encoding="utf-8"
+    )
     loaded: Any = load_qwen(str(tmp_path), torch.float32)[0]
     assert_is_small(loaded)
     assert loaded.config.text_config.rope_parameters["mrope_section"] == [4, 6, 6]
@@ -155,12 +157,12 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
     shard = min(folder.glob("model-*.safetensors"))
     shard.unlink()
     assert f"has no {shard.name}" in message_of(folder)
-    (folder / INDEX).write_text("{}")
+    (folder / INDEX).write_text("{}", encoding="utf-8")
     assert f"a broken {INDEX}" in message_of(folder)
 
 
 def test_an_adapter_is_refused(folder: Path) -> None:
-    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
     assert "has a PEFT adapter beside the model: merge it" in message_of(folder)
 
 
@@ -181,7 +183,7 @@ def test_broken_files_are_refused(folder: Path, name: str, content: str) -> None
 def test_another_architecture_is_refused(folder: Path) -> None:
     edit(folder / CONFIG, model_type="qwen2_vl")
     assert "is of type 'qwen2_vl', not 'qwen2_5_vl'" in message_of(folder)
-    (folder / CONFIG).write_text("{}")
+    (folder / CONFIG).write_text("{}", encoding="utf-8")
     assert "is of type None" in message_of(folder)
 
 
@@ -249,10 +251,10 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
     file = folder / "tokenizer.json"
     edit(folder / CONFIG, image_token_id=3)
     assert "<|image_pad|> is 261, config.json says 3" in message_of(folder)
-    content = file.read_text()
-    file.write_text(content.replace("<|im_end|>", "<|end|>"))
+    content = file.read_text(encoding="utf-8")
+    file.write_text(content.replace("<|im_end|>", "<|end|>"), encoding="utf-8")
     assert "without the token <|im_end|>" in message_of(folder)
-    file.write_text(content)
+    file.write_text(content, encoding="utf-8")
     edit(folder / CONFIG, text_config__vocab_size=258)
     assert "<|im_end|> is 258, there are 258 embeddings" in message_of(folder)
 

@@ -51,7 +51,7 @@ def server(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_a_hub_id_is_downloaded_once(
     server: type[FakeHub], folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "README.md").write_text("not needed")
+    (folder / "README.md").write_text("not needed", encoding="utf-8")
     assert_is_small(load_qwen(HUB_ID, torch.float32)[0])
     assert not any("README" in request for request in server.requests)
     said = f"downloading {HUB_ID} from the hub; this takes a while\n"

@@ -89,7 +89,7 @@ def _weights(folder: Path) -> list[Path]:
     """The files that the tensors are in, there or not. Raises many kinds for a broken index."""
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
-    index = json.loads((folder / _INDEX).read_text())
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     shards = sorted(set(index["weight_map"].values()))
     if not shards:
         raise ValueError(f"{_INDEX} names no file")
@@ -99,7 +99,7 @@ def _weights(folder: Path) -> list[Path]:
 def _read_config(folder: Path) -> Any:
     """The model's config. Raises :class:`ModelError` for a model that is not as we compute it."""
     try:
-        entries = json.loads((folder / "config.json").read_text())
+        entries = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = entries.get("model_type")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"model {folder} has a broken config.json: {brief(error)}") from error
