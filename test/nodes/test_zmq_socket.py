@@ -142,6 +142,16 @@ def test_a_message_with_too_large_a_part_is_counted_and_the_next_one_comes(
         assert log.count(f"a part of {LIMIT + 1} bytes, over the limit of {LIMIT}: the remedy") == 1
 
 
+def test_the_clean_end_of_the_other_side_is_no_warning(node: Node, port: int, log: Log) -> None:
+    with receiving(node, zmq.PULL, lambda r: r.bind("127.0.0.1", port)) as received:
+        with pushing(port) as push:
+            push.send(b"last")
+            wait_until(lambda: received.messages)
+        wait_until(lambda: log.count(f"{ENDED}, by the other side"))
+        assert not log.count(f"{ENDED}: ")
+        assert not log.count("[WARN]")
+
+
 def test_a_part_of_more_than_twice_the_limit_ends_its_connection_alone(
     node: Node, port: int, log: Log
 ) -> None:

@@ -33,6 +33,7 @@ _REFUSALS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+_COMEBACK = 2.5  # within which one that is still there connects again, or is connected to [s]
 _ATTEMPTS = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
 _BEGINNINGS = zmq.EVENT_CONNECTED | zmq.EVENT_ACCEPTED
 _EVENTS = (
@@ -74,6 +75,10 @@ class ZmqReceiver:
         self._encrypted = False
         self._refused = False  # whether the last event was a refusal
         self._lost: float | None = None  # since when nobody connects us again [steady s]
+        self._begun = self._disconnected = 0.0  # when a connection last did, or was [steady s]
+        self._ended: float | None = (
+            None  # since when one that is ended has not come back [steady s]
+        )
         self._next_look = 0.0
         self._resources = ExitStack()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -184,8 +189,14 @@ class ZmqReceiver:
             found = recv_monitor_message(self._monitor)
             self._note(zmq.Event(found["event"]), int(found["value"]), now)
         for is_unfit in self._handshakes.judge(now):
-            self._tell_of_end(is_unfit, now)
+            if is_unfit:
+                self._tell_of_mismatch(now)
+            else:
+                self._note_end(now)
         self._stream.troubles.keep(WRONG_SOCKET, now < self._mismatch_until)
+        if self._ended is not None and now >= self._ended + _COMEBACK:
+            self._ended = None
+            self._stream.inform("other side gone", "a connection has ended, by the other side")
         if self._lost is not None and now >= self._lost + _RECONNECT_AFTER:
             # libzmq gives a connection up for good over which came what it will not take.
             with suppress(zmq.ZMQError):  # it may have dropped the endpoint itself
@@ -197,6 +208,9 @@ class ZmqReceiver:
         """``value`` is the connection, where the event is of one."""
         if event in _BEGINNINGS:
             self._handshakes.begin(value, now)
+            self._begun = now
+            if self._ended is not None:
+                self._tell_of_end()
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._handshakes.agree()
             self._mismatch_until = 0.0
@@ -214,18 +228,27 @@ class ZmqReceiver:
         elif event in _ATTEMPTS:
             self._lost = None
         elif event == zmq.EVENT_DISCONNECTED:
+            self._disconnected = now
             self._handshakes.end(value, now, failed=self._refused)
             self._peers.clear()  # the next connection may get the number of one that has ended
             if self._endpoint:
                 self._lost = now
         self._refused = event in _REFUSALS
 
-    def _tell_of_end(self, is_unfit: bool, now: float) -> None:
-        if is_unfit:
-            self._mismatch_until = now + _MISMATCH_LASTS
-            where = f" to {self._endpoint}" if self._endpoint else ""
-            self._stream.problem(WRONG_SOCKET, mismatch(self._kind, where), told=True)
-            return
+    def _tell_of_mismatch(self, now: float) -> None:
+        self._mismatch_until = now + _MISMATCH_LASTS
+        where = f" to {self._endpoint}" if self._endpoint else ""
+        self._stream.problem(WRONG_SOCKET, mismatch(self._kind, where), told=True)
+
+    def _note_end(self, now: float) -> None:
+        """Who has just ended is gone; one that comes back may have been thrown out."""
+        if self._begun >= self._disconnected:
+            self._tell_of_end()
+        elif self._ended is None:
+            self._ended = now
+
+    def _tell_of_end(self) -> None:
+        self._ended = None
         self._stream.warn(
             "ended connection",
             "a connection has ended: by the other side, or over a message of more than "
