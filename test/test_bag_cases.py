@@ -129,7 +129,7 @@ def test_run(case: Case, tmp_path: Path, capsys: Output) -> None:
 def test_lerobot(case: Case, tmp_path: Path, capsys: Output) -> None:
     pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow, an extra, is not installed")
     folder = exported(case, "lerobot", tmp_path, capsys)
-    info = json.loads((folder / "meta/info.json").read_text())
+    info = json.loads((folder / "meta/info.json").read_text(encoding="utf-8"))
     assert (info["total_frames"], info["total_episodes"]) == (CHUNKS, 1)
     (file,) = folder.glob("data/*/*.parquet")
     table = pq.read_table(file).to_pylist()

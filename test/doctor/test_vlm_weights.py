@@ -56,7 +56,7 @@ def said_by_node(asked: VlmCheckpoint) -> str:
 
 
 def write_config(folder: Path, **entries: object) -> str:
-    (folder / "adapter_config.json").write_text(json.dumps(entries))
+    (folder / "adapter_config.json").write_text(json.dumps(entries), encoding="utf-8")
     return str(folder / "adapter_config.json")
 
 

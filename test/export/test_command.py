@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from fake_recording import FakeRecording
 
 from vla_inference_ros.export.command import main
 from vla_inference_ros.export.to_run import to_run
+from vla_inference_ros.report.command import default_output
 
 SUPPORT = Path(__file__).parents[1] / "support"
 TARGETS = ("run", "csv", "lerobot")
@@ -96,12 +98,20 @@ def test_it_says_what_it_made_and_never_makes_it_in_the_same_place(
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [name, f"{name}_2"]
 
 
-def test_by_default_it_is_made_in_the_current_folder(
+def test_by_default_it_is_made_beside_the_recording_as_a_report_is(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main([str(run), "--to", "csv"]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == [f"{run.name}_csv"]
+    (tmp_path / "elsewhere").mkdir()
+    recorded = Path(shutil.copytree(run, tmp_path / "runs" / run.name))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main([f"../runs/{run.name}", "--to", "csv"]) == 0
+    assert main([str(recorded), "--to", "run"]) == 0
+    monkeypatch.chdir(recorded)
+    assert main([".", "--to", "csv"]) == 0
+    made = {path.name for path in recorded.parent.iterdir()} - {run.name}
+    assert made == {f"{run.name}_csv", f"{run.name}_csv_2", f"{run.name}_2"}
+    assert default_output(recorded).parent == recorded.parent
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.parametrize(

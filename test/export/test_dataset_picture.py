@@ -108,7 +108,7 @@ def rows(folder: Path, view: str) -> list[bytes]:
 
 
 def declared(folder: Path, view: str) -> list[int]:
-    info: dict[str, Any] = json.loads((folder / "meta/info.json").read_text())
+    info: dict[str, Any] = json.loads((folder / "meta/info.json").read_text(encoding="utf-8"))
     shape: list[int] = info["features"][f"observation.images.{view}"]["shape"]
     return shape
 

@@ -63,7 +63,7 @@ def test_to_a_dataset_with_all_views_and_the_usual_rate(
     pytest.importorskip("pyarrow", reason="pyarrow, an extra, is not installed")
     assert main([str(old), "--to", "lerobot", "--output", str(tmp_path)]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].endswith("24 frames of 10 Hz in 2 episode(s)")
+    assert said[0].endswith("24 frames (LeRobot's: action chunks) of 10 Hz in 2 episode(s)")
     info = json.loads(
         (tmp_path / f"{old.name}_lerobot" / "meta/info.json").read_text(encoding="utf-8")
     )

@@ -35,7 +35,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lerobot") / "fake_lerobot"
     lines = to_lerobot(FAKE, folder, None, None)
     assert lines == [
-        f"{folder}: 23 frames of 10 Hz in 2 episode(s)",
+        f"{folder}: 23 frames (LeRobot's: action chunks) of 10 Hz in 2 episode(s)",
         "a new episode after 1 gap(s) of more than 1.5 periods between action chunks",
     ]
     return folder
@@ -185,7 +185,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
             return iter(sorted(frames, key=lambda frame: frame.received))
 
     lines = to_lerobot(Late(), tmp_path / "out", None, None)
-    assert lines[0].endswith("20 frames of 10 Hz in 1 episode(s)")
+    assert lines[0].endswith("20 frames (LeRobot's: action chunks) of 10 Hz in 1 episode(s)")
     assert lines[1:] == ["left out: 5 before the first picture of View4"]
 
 

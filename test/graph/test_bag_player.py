@@ -93,7 +93,7 @@ def test_damage_in_the_middle_is_left_out_and_told_in_one_line(
     assert player.wait() == 0
     (line,) = player.said("left out, since it is odd: 1 of pictures")
     assert str(lost) in line
-    assert player.said(f"{COUNT - 1} /camera/view1/image_raw/compressed")
+    assert player.said(f"{COUNT - 1} messages on /camera/view1/image_raw/compressed")
     assert not player.said("Traceback")
 
 
@@ -172,7 +172,7 @@ def test_a_prompt_is_played_as_the_run_had_it_whatever_the_bag_says(
     prompt = raw("/vla/instruction", String(data="push"), log_time(1))
     messages = sorted([*run_messages(), prompt], key=lambda each: each.stamp_ns)
     bag = foreign_bag(tmp_path / "bag", messages)
-    assert "offered_qos_profiles: []" in (bag / "metadata.yaml").read_text()
+    assert "offered_qos_profiles: []" in (bag / "metadata.yaml").read_text(encoding="utf-8")
     heard = listener.listen(String, "/vla/instruction", LATCHED)
     with running("bag_player", bag=str(bag)) as player:
         listener.spin_until(lambda: [each.data for each in heard] == ["push"])

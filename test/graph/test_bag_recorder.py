@@ -76,7 +76,12 @@ def test_what_is_published_is_recorded(listener: Listener, tmp_path: Path) -> No
     assert bag.complete
     assert_holds(bag, (40,) * 4)
     assert node.said("saved ")
-    for line in ("80 frames", "40 robot", "40 sensor", "40 results"):
+    for line in (
+        "80 messages of pictures (image, frame_info)",
+        "40 messages of the robot (joint_states, pose, state)",
+        "40 messages of sensor samples",
+        "40 messages of results (actions, features, instruction)",
+    ):
         assert [said for said in node.lines if said.strip() == line], node.lines
 
 
@@ -191,7 +196,7 @@ def test_on_a_full_disk_results_are_recorded_and_the_rest_is_counted(
     bag = Bag(made_in(tmp_path))
     assert counts(bag) == (0, 0, 0, 10)
     assert set(bag.topics()) <= {"/vla/actions", "/vla/instruction"}
-    assert node.said("0 frames, 20 dropped, full disk")
+    assert node.said("0 messages of pictures (image, frame_info), 20 dropped, full disk")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_what_is_published_is_saved(listener: Listener, tmp_path: Path) -> None:
             saved(listener, kind, 40 * each)
     assert_holds(run_folder(tmp_path), 40)
     assert node.said("saved ")
-    for line in ("40 frames", "40 robot", "120 sensor", "40 results"):
+    for line in ("40 pictures", "40 robot states", "120 sensor samples", "40 action chunks"):
         assert [said for said in node.lines if said.strip() == line], node.lines
 
 
@@ -176,7 +176,7 @@ def test_on_a_full_disk_results_are_saved_and_the_rest_is_counted(
     folder = run_folder(tmp_path)
     assert len(results(folder)) == 10
     assert not list(folder.glob("View*"))
-    assert node.said("0 frames, 10 dropped, full disk")
+    assert node.said("0 pictures, 10 dropped, full disk")
 
 
 def test_what_does_not_fit_is_counted_and_the_rest_saved(

@@ -41,7 +41,9 @@ def test_the_vlm_takes_a_folder_and_its_lora(
     model: Path, checkpoint: Path, listener: Listener, tmp_path: Path
 ) -> None:
     config = tmp_path / "lora.json"
-    config.write_text('{"peft_type": "LORA", "r": 16, "lora_alpha": 16, "use_rslora": true}')
+    config.write_text(
+        '{"peft_type": "LORA", "r": 16, "lora_alpha": 16, "use_rslora": true}', encoding="utf-8"
+    )
     lora: dict[str, Any] = {"adapter_config": str(config), "lora_alpha": 16.0}
     published = listener.listen(VLFeatures, "/vla/features")
     with running(

@@ -154,7 +154,9 @@ def test_a_recorder_that_was_killed_leaves_its_last_file_uncompressed(tmp_path: 
     assert "bag_2.mcap.zstd: compressed now, as the others of the bag are" in lines
     assert lines[-1] == "metadata.yaml: missing, made anew"
     assert_whole(folder)
-    content = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))[
+        "rosbag2_bagfile_information"
+    ]
     assert (content["compression_mode"], content["compression_format"]) == ("FILE", "zstd")
     before = contents(folder)
     recover_bag(folder)
@@ -238,7 +240,10 @@ def test_messages_that_are_compressed_tell_so_themselves(
     if metadata == "none":
         path.unlink()
     else:
-        path.write_text(path.read_text().lower().replace("compression_mode: message", "a: b"))
+        path.write_text(
+            path.read_text(encoding="utf-8").lower().replace("compression_mode: message", "a: b"),
+            encoding="utf-8",
+        )
     assert_holds(folder)
 
 
@@ -250,12 +255,14 @@ def test_a_killed_bag_of_compressed_messages_is_completed(tmp_path: Path) -> Non
     recover_bag(folder)
     assert_whole(folder)
     metadata = folder / "metadata.yaml"
-    content = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]
+    content = yaml.safe_load(metadata.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
     assert (content["compression_mode"], content["compression_format"]) == ("MESSAGE", "zstd")
-    good = metadata.read_text()
-    metadata.write_text(good.replace("compression_mode: MESSAGE", "compression_mode: ''"))
+    good = metadata.read_text(encoding="utf-8")
+    metadata.write_text(
+        good.replace("compression_mode: MESSAGE", "compression_mode: ''"), encoding="utf-8"
+    )
     assert "without how its messages are compressed" in recover_bag(folder)[-1]
-    assert metadata.read_text() == good
+    assert metadata.read_text(encoding="utf-8") == good
 
 
 def test_a_compressed_message_that_is_damaged_costs_itself(tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ def test_a_bag_whose_recorder_was_killed_is_read_and_completed(killed: Path) -> 
     assert parts(Bag(killed).raw()) == parts(run_messages())
     assert main([str(killed)]) == 0
     assert_whole(killed)
-    content = yaml.safe_load((killed / "metadata.yaml").read_text())
+    content = yaml.safe_load((killed / "metadata.yaml").read_text(encoding="utf-8"))
     written = yaml.safe_load(
-        (split_bag(killed.parent / "other" / "bag") / "metadata.yaml").read_text()
+        (split_bag(killed.parent / "other" / "bag") / "metadata.yaml").read_text(encoding="utf-8")
     )
     assert content == written
 

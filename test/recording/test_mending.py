@@ -128,7 +128,7 @@ def test_a_damaged_row_costs_itself_alone(path: Path, line: str) -> None:
     path.write_text(damaged, encoding="utf-8")
     assert mend_lines(path, HEADINGS) == Mended(2, 1, "file.old")
     assert path.read_text(encoding="utf-8") == "a,b\n1,2\n3,4\n"
-    assert old(path).read_text() == damaged
+    assert old(path).read_text(encoding="utf-8") == damaged
 
 
 def test_a_damaged_heading_is_the_one_that_fits(path: Path) -> None:

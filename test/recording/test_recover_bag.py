@@ -128,14 +128,14 @@ def test_what_a_topic_was_offered_with_is_kept(tmp_path: Path) -> None:
 
 def test_damaged_metadata_is_made_anew_and_kept(whole: Path) -> None:
     metadata = whole / "metadata.yaml"
-    good = yaml.safe_load(metadata.read_text())
-    damages = ("", "a: 1", metadata.read_text().replace("bag_0.mcap", "bag_7.mcap"))
+    good = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+    damages = ("", "a: 1", metadata.read_text(encoding="utf-8").replace("bag_0.mcap", "bag_7.mcap"))
     for damage, old in zip(damages, ("old", "old2", "old3"), strict=True):
-        metadata.write_text(damage)
+        metadata.write_text(damage, encoding="utf-8")
         said = recover_bag(whole)[-1]
         assert said == f"metadata.yaml: damaged, kept as metadata.yaml.{old}, made anew"
-        assert yaml.safe_load(metadata.read_text()) == good
-        assert (whole / f"metadata.yaml.{old}").read_text() == damage
+        assert yaml.safe_load(metadata.read_text(encoding="utf-8")) == good
+        assert (whole / f"metadata.yaml.{old}").read_text(encoding="utf-8") == damage
 
 
 def test_files_that_metadata_does_not_name_are_added(whole: Path, tmp_path: Path) -> None:

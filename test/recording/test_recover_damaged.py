@@ -138,7 +138,7 @@ def test_metadata_is_made_anew_for_what_is_left(tmp_path: Path) -> None:
     assert lines[-1] == (
         "metadata.yaml: of what the files held before, kept as metadata.yaml.old, made anew"
     )
-    content = yaml.safe_load((folder / "metadata.yaml").read_text())
+    content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
     assert content["rosbag2_bagfile_information"]["message_count"] == len(places) - 2
 
 
@@ -254,7 +254,7 @@ def test_a_damaged_quality_of_service_is_none(tmp_path: Path, bad: bytes) -> Non
     (folder / "metadata.yaml").unlink()
     recover_bag(folder)
     assert len(list(Bag(folder).raw())) == 18
-    content = yaml.safe_load((folder / "metadata.yaml").read_text())
+    content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
     assert content["rosbag2_bagfile_information"]["message_count"] == 18
 
 

@@ -48,7 +48,9 @@ def test_the_end_of_a_file_of_all_topics_has_its_place(tmp_path: Path) -> None:
 
 def test_metadata_tells_of_every_file_as_rosbag2_does(tmp_path: Path) -> None:
     folder = split_bag(tmp_path / "bag")
-    content = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))[
+        "rosbag2_bagfile_information"
+    ]
     names = [file.name for file in files_of(folder)]
     assert content["relative_file_paths"] == names
     assert [file["path"] for file in content["files"]] == names
@@ -96,7 +98,7 @@ def test_what_is_lost_is_said_in_the_metadata(tmp_path: Path) -> None:
     writer = BagWriter(tmp_path / "bag")
     write(writer, run_messages())
     writer.close({"frames": "12 dropped, full disk"})
-    content = yaml.safe_load((writer.folder / "metadata.yaml").read_text())
+    content = yaml.safe_load((writer.folder / "metadata.yaml").read_text(encoding="utf-8"))
     custom = content["rosbag2_bagfile_information"]["custom_data"]
     assert custom == {"frames": "12 dropped, full disk"}
     with Reader(writer.folder) as reader:

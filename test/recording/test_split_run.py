@@ -122,7 +122,7 @@ def test_an_entry_that_no_file_may_hold_is_refused_and_the_rest_goes_on(tmp_path
         with pytest.raises(OSError, match="File too large"):
             series.append({"text": "x" * 100})
     series.close()
-    found = [json.loads(path.read_text()) for path in sorted(tmp_path.iterdir())]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.iterdir())]
     assert [entry["number"] for entries in found for entry in entries] == list(range(6))
     assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())
 
@@ -143,7 +143,7 @@ def test_on_a_disk_without_place_for_the_next_file_it_is_tried_again(
                 series.append("2" * 10)
     series.append("2" * 10)
     series.close()
-    lines = [path.read_text().split() for path in sorted(tmp_path.iterdir())]
+    lines = [path.read_text(encoding="utf-8").split() for path in sorted(tmp_path.iterdir())]
     assert lines == [["heading", "1" * 10], ["heading", "2" * 10]]
 
 
@@ -167,7 +167,7 @@ def test_what_is_lost_is_said_in_a_file(tmp_path: Path) -> None:
     writer.add_samples(Received(datagram(0), 0.0, START))
     writer.close({"frames": "12 dropped, full disk"})
     (path,) = writer.folder.glob("lost_*.json")
-    assert json.loads(path.read_text()) == {"frames": "12 dropped, full disk"}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"frames": "12 dropped, full disk"}
     assert len(list(RunFolder(writer.folder).samples())) == 1
     assert main([str(writer.folder)]) == 0
 

@@ -25,7 +25,7 @@ def options(model: object, checkpoint: object, *lora: object) -> ModelOptions:
 def test_lora_is_scaled_as_in_the_node(model: Path, tmp_path: Path) -> None:
     checkpoint = save_checkpoint(tmp_path / "best.pt")
     config = tmp_path / "lora.json"
-    config.write_text('{"r": 16, "lora_alpha": 8}')
+    config.write_text('{"r": 16, "lora_alpha": 8}', encoding="utf-8")
     common = str(model), str(checkpoint), "cpu", "auto"
     expected = load_feature_model(*common, lora_alpha=8.0, torch_threads=1, stub_seconds=0.0)
     for lora in (("", 8.0), (str(config), 0.0)):

@@ -86,7 +86,13 @@ class Bench:
         self.disk, self.topics = Disk(folder), Topics()
         self.next_disks: list[Disk] = []  # for when that is gone
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = SavingNode("saver", SavingConfig, RANKS, parameter_overrides=overrides)
+        self.node = SavingNode(
+            "saver",
+            SavingConfig,
+            RANKS,
+            {kind: kind for kind in RANKS},
+            parameter_overrides=overrides,
+        )
         disks = iter([self.disk])
 
         def make(*_: object) -> Disk:

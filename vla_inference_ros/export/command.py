@@ -1,7 +1,7 @@
 """``vla-export BAG_OR_RUN --to run|lerobot|csv``: a recording in another form.
 
-The result is a new folder, which is there as a whole or not at all. Where its name is taken, it
-gets a number.
+The result is a new folder beside the recording, unless --output names another place. It is there as
+a whole or not at all, and gets a number where its name is taken.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vla_inference_ros.core.printable import printable
 from vla_inference_ros.export.new_folder import OutputError
+from vla_inference_ros.recording.beside import beside
 from vla_inference_ros.recording.ending import failed
 from vla_inference_ros.recording.recording import Recording, RecordingError
 
@@ -32,7 +33,8 @@ def main(given: Sequence[str] | None = None) -> int:
     except (OutputError, RecordingError, MemoryError) as error:
         return failed("vla-export", error)
     except OSError as error:
-        return failed("vla-export", OutputError(f"nothing exported to {arguments.output}: {error}"))
+        place = arguments.output or beside(arguments.recording, "").parent
+        return failed("vla-export", OutputError(f"nothing exported to {place}: {error}"))
     except KeyboardInterrupt:
         print("vla-export: interrupted, nothing exported", file=sys.stderr)
         return _INTERRUPTED
@@ -51,9 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path(),
         metavar="DIR",
-        help="the folder in which the result's folder is made; by default the current one",
+        help="the folder in which the result's folder is made; default: beside the recording",
     )
     parser.add_argument(
         "--ascans", action="store_true", help="csv: with a column for each point of the A-scans"
@@ -76,7 +77,8 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     from vla_inference_ros.recording.opening import open_recording
 
     path: Path = arguments.recording
-    output: Path = arguments.output
+    own = beside(path, arguments.to)
+    output: Path = arguments.output or own.parent
     completed = complete(path)
     if completed:
         print(f"{path} was not finished, and has been completed:", *completed, sep="\n  ")
@@ -84,8 +86,7 @@ def _export(arguments: argparse.Namespace) -> list[str]:
     if isinstance(recording, Bag) and not recording.complete:
         print(f"{path} was not finished: what is there of it is exported")
     end = end_of(path)
-    name = path.resolve()
-    folder = free_name(output / f"{name.stem if name.is_file() else name.name}_{arguments.to}")
+    folder = free_name(output / own.name)
     if arguments.to == "run":
         lines = to_run(recording, output, end)
     elif arguments.to == "csv":

@@ -52,7 +52,10 @@ def to_lerobot(
             raise RecordingError(
                 f"{recording.path} gives no frame: {'; '.join(_counted(moments.left_out))}"
             )
-    lines = [f"{folder}: {files.frames} frames of {fps:g} Hz in {files.episodes} episode(s)"]
+    lines = [
+        f"{folder}: {files.frames} frames (LeRobot's: action chunks) of {fps:g} Hz in "
+        f"{files.episodes} episode(s)"
+    ]
     if moments.without_instruction and task is None:
         lines.append(
             f"the task of {moments.without_instruction} frame(s) is the default instruction, "

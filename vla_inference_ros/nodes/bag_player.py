@@ -129,7 +129,11 @@ class BagPlayer(VlaNode[BagPlayerConfig]):
     def release(self) -> None:
         """Say what has been played."""
         if self.config.plays:
-            counts = [f"{self._played[topic]} {topic}" for topic in INPUTS if self._played[topic]]
+            counts = [
+                f"{self._played[topic]} messages on {topic}"
+                for topic in INPUTS
+                if self._played[topic]
+            ]
             self.get_logger().info("\n  ".join(["played", *(counts or ["nothing"])]))
             for line in self._recording.odd.lines():
                 self.get_logger().warning(line)

@@ -42,6 +42,14 @@ from vla_inference_ros.recording.topics import (
 )
 
 _RANKS = {"frames": PICTURES, "robot": DATA, "sensor": DATA, "results": RESULTS, "status": DATA}
+# A bag counts messages: two for a picture, three for a robot state, one for some samples.
+_UNITS = {
+    "frames": "messages of pictures (image, frame_info)",
+    "robot": "messages of the robot (joint_states, pose, state)",
+    "sensor": "messages of sensor samples",
+    "results": "messages of results (actions, features, instruction)",
+    "status": "messages of status",
+}
 _KINDS = {
     **dict.fromkeys((*IMAGES.values(), FRAME_INFO), "frames"),
     **dict.fromkeys(("/joint_states", "/robot/pose", "/robot/state"), "robot"),
@@ -75,7 +83,7 @@ class BagRecorder(SavingNode[BagRecorderConfig]):
     """Writes ``bag_<start>/`` in ``output_dir``."""
 
     def __init__(self, **node_arguments: Any) -> None:
-        super().__init__("bag_recorder", BagRecorderConfig, _RANKS, **node_arguments)
+        super().__init__("bag_recorder", BagRecorderConfig, _RANKS, _UNITS, **node_arguments)
         most = most_bytes("max_bag_size", self.config.max_bag_size)
         seconds = self.config.max_bag_duration or math.inf
         self.begin(

@@ -25,6 +25,12 @@ from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.run_folder import RunWriter
 
 _RANKS = {"frames": PICTURES, "robot": DATA, "sensor": DATA, "results": RESULTS}
+_UNITS = {
+    "frames": "pictures",
+    "robot": "robot states",
+    "sensor": "sensor samples",
+    "results": "action chunks",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Recorder(SavingNode[RecorderConfig]):
     """Writes ``async_inference_<start>/`` in ``output_dir``."""
 
     def __init__(self, **node_arguments: Any) -> None:
-        super().__init__("recorder", RecorderConfig, _RANKS, **node_arguments)
+        super().__init__("recorder", RecorderConfig, _RANKS, _UNITS, **node_arguments)
         most = most_bytes("max_file_size", self.config.max_file_size)
         self.begin(
             "run folder", partial(_RunFolder, most), lambda: RecordedTopics(self, self.kinds)

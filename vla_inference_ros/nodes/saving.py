@@ -108,10 +108,12 @@ class SavingNode(VlaNode[Config]):
         name: str,
         config_type: type[Config],
         ranks: Mapping[str, Rank],
+        units: Mapping[str, str],
         **node_arguments: Any,
     ) -> None:
+        """``ranks`` and ``units``, what one of them is called in the end, are by kind."""
         super().__init__(name, config_type, **node_arguments)
-        self._ranks = ranks
+        self._ranks, self._units = ranks, units
         self.kinds: dict[str, Stream] = {kind: self.add_stream(kind) for kind in ranks}
         self._backlog: Backlog[Item] = Backlog(round(self.config.buffer_mb * _MB))
         self._next_flush = 0.0
@@ -147,7 +149,7 @@ class SavingNode(VlaNode[Config]):
             reading = stream.tally.read()
             problems = [f"{count} {what}" for what, count in reading.problems.items()]
             saved = reading.accepted - lost[kind]
-            lines.append(f"{saved} {kind}" + "".join(f", {text}" for text in problems))
+            lines.append(f"{saved} {self._units[kind]}" + "".join(f", {text}" for text in problems))
         lines.append(f"at most {self._backlog.most_bytes / _MB:.1f} MB waited for the disk")
         self.get_logger().info("\n  ".join(lines))
         if not self._ended:

@@ -106,7 +106,7 @@ def _writers(path: Path) -> Iterator[str]:
 
 def _is_to_write(process: Path, opened: Path) -> bool:
     """From the flags of a descriptor."""
-    text = (process / "fdinfo" / opened.name).read_text()
+    text = (process / "fdinfo" / opened.name).read_text(encoding="utf-8")
     flags = next(line.split()[1] for line in text.splitlines() if line.startswith("flags:"))
     return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 

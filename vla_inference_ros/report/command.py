@@ -12,16 +12,15 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from vla_inference_ros.recording.beside import beside
 from vla_inference_ros.recording.ending import failed, tell_left_out
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.recording import RecordingError
 
 
 def default_output(recording: Path) -> Path:
-    """Beside the recording; its name is found also of ``.`` and of links."""
-    whole = recording.resolve()
-    name = whole.name if whole.is_dir() else whole.stem
-    return whole.with_name(f"{name}_report.html")
+    """Beside the recording."""
+    return beside(recording, "report.html")
 
 
 def main(given: Sequence[str] | None = None) -> int:

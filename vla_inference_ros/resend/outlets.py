@@ -255,7 +255,9 @@ class SensorOutlet:
 
 def unread_bytes(port: int) -> Iterator[int]:
     """How much each socket that is bound to a UDP port has not read yet [bytes]."""
-    tables = (table.read_text() for table in _UDP_TABLES if table.exists())  # perhaps no IPv6
+    tables = (
+        table.read_text(encoding="utf-8") for table in _UDP_TABLES if table.exists()
+    )  # perhaps no IPv6
     for line in (line for table in tables for line in table.splitlines()[1:]):
         cells = line.split()  # number, local and remote address, state, send:receive queue, ...
         if int(cells[1].rpartition(":")[2], 16) == port:

@@ -45,7 +45,9 @@ def saved(folder: Path, model: Any, name: str = "best.pt") -> str:
 
 def config_file(folder: Path, **entries: Any) -> Path:
     file = folder / "adapter_config.json"
-    file.write_text(json.dumps({"peft_type": "LORA", "r": 16, "lora_alpha": 32, **entries}))
+    file.write_text(
+        json.dumps({"peft_type": "LORA", "r": 16, "lora_alpha": 32, **entries}), encoding="utf-8"
+    )
     return file
 
 
@@ -267,7 +269,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 def test_settings_without_lora_are_said_to_be_of_no_use(tmp_path: Path) -> None:
     torch.save({"sensor_encoder": {}}, tmp_path / "best.pt")
-    (tmp_path / "adapter_config.json").write_text("{")  # of no concern here
+    (tmp_path / "adapter_config.json").write_text("{", encoding="utf-8")  # of no concern here
     told = read_changes(str(tmp_path / "best.pt")).check(None)
     assert told == f"checkpoint {tmp_path / 'best.pt'} leaves the model's weights as they are"
     told = read_changes(str(tmp_path / "best.pt"), lora_alpha=16).check(None)
