@@ -13,7 +13,7 @@ from damaged_mcap import CASES, hole, messages_by_place, without_index
 from rosbags.rosbag2 import CompressionMode
 
 from vla_inference_ros.recording import mcap_format as mcap
-from vla_inference_ros.recording.bag import Bag
+from vla_inference_ros.recording.bag import Bag, RawMessage
 from vla_inference_ros.recording.mcap_summary import read_summary
 from vla_inference_ros.recording.recording import RecordingError
 from vla_inference_ros.recording.recover_bag import recover_bag
@@ -215,3 +215,37 @@ def test_no_damage_keeps_a_reader_for_ever(tmp_path: Path, pattern: str) -> None
     again = Bag(path)
     assert again.complete
     assert len(list(again.raw())) >= 60
+
+
+@pytest.mark.parametrize(
+    ("opcode", "length"),
+    [
+        (mcap.SUMMARY_OFFSET, 17),
+        (mcap.METADATA_INDEX, 20),
+        (mcap.ATTACHMENT_INDEX, 50),
+        (mcap.STATISTICS, 60),
+        (mcap.CHUNK_INDEX, 80),
+        (mcap.MESSAGE_INDEX, 22),
+        (mcap.DATA_END, 4),
+        (mcap.MESSAGE, 30),
+    ],
+)
+def test_what_looks_like_a_record_in_a_message_does_not_end_a_chunk(
+    tmp_path: Path, opcode: int, length: int
+) -> None:
+    """Of a chunk that is cut off, its end is looked for; numbers in messages may be anything."""
+    seeming = mcap.record(opcode, bytes(length)) + b"\xff" * 20
+    if opcode == mcap.MESSAGE_INDEX:
+        seeming = mcap.message_index(1, [(1, 2)]) + b"\xff" * 20
+    messages = [
+        RawMessage(each.topic, each.type, each.stamp_ns, each.data + seeming)
+        for each in run_messages(4)
+    ]
+    path = file_of(bag(tmp_path / "bag", messages))
+    places = messages_by_place(path)
+    cut = places[-1][1] - 1
+    with path.open("r+b") as file:
+        file.truncate(cut)
+    found = Bag(path)
+    assert [each.data for each in found.raw()] == [each.data for each in messages[:-1]]
+    assert not found.odd.lines()

@@ -59,8 +59,7 @@ def walk(stream: BinaryIO, at: int, end: int) -> Iterator[Record | Damage]:
             if previous is not None:
                 yield previous
             if found.end > end:  # a chunk that was cut off: up to what no chunk holds
-                stop = next_record(stream, min(chunk_head(stream, found).begin, end), end, _INNER)
-                found = Record.between(mcap.CHUNK, found.begin, stop)
+                found = Record.between(mcap.CHUNK, found.begin, _end_of_cut(stream, found, end))
             previous, at = found, found.end
             continue
         # A wrong length leads astray: what is behind the damage may begin in the record before.
@@ -77,6 +76,18 @@ def walk(stream: BinaryIO, at: int, end: int) -> Iterator[Record | Damage]:
         at = after
     if previous is not None:
         yield previous
+
+
+def _end_of_cut(stream: BinaryIO, found: Record, end: int) -> int:
+    """Where a chunk ends whose end was cut off: where its own records do, and others begin."""
+    head = chunk_head(stream, found)
+    at = min(head.begin, end)
+    while at < end and not head.compression:
+        inner = _record_at(stream, at, end)
+        if inner is None or inner.opcode not in _INNER:
+            break
+        at = inner.end
+    return next_record(stream, at, end, _INNER)
 
 
 def _record_at(stream: BinaryIO, at: int, end: int) -> Record | None:
@@ -151,7 +162,9 @@ def _is_chain(stream: BinaryIO, at: int, end: int) -> bool:
         found = _record_at(stream, at, end)
         if found is None or (found.opcode == mcap.CHUNK and not _is_strict(stream, at)):
             return number > 0 and _is_cut_off(stream, at, end)
-        if _is_telling(found) or found.end == end:
+        if found.opcode == mcap.CHUNK or found.end == end:
+            return True
+        if _is_telling(found) and _may_begin_at(stream, found.end, end):
             return True
         at = found.end
     return True
@@ -178,6 +191,7 @@ def _is_strict(stream: BinaryIO, at: int) -> bool:
 
 
 def _is_telling(found: Record) -> bool:
+    """Whether a sound record says so much of itself that it hardly is one by chance."""
     if found.opcode == mcap.MESSAGE_INDEX:
         return found.length > _INDEX_HEAD
-    return found.opcode not in (mcap.MESSAGE, mcap.DATA_END, mcap.FOOTER)
+    return found.opcode in (mcap.SCHEMA, mcap.CHANNEL, mcap.METADATA, mcap.ATTACHMENT)
