@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vla_inference_ros.recording import mcap_format as mcap
@@ -40,6 +41,31 @@ def messages_by_place(path: Path) -> list[tuple[int, int, Message]]:
                     message = (channel, stamp, content[mcap.MESSAGE_HEAD.size :])
                     found.append((inner.begin, inner.end, message))
     return found
+
+
+def chunk_heads(path: Path) -> list[tuple[int, int, int]]:
+    """Where each chunk of a whole, uncompressed file begins, its records do, and it ends."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2) - len(mcap.MAGIC)
+        chunks = [
+            each for each in records(file, len(mcap.MAGIC), size) if each.opcode == mcap.CHUNK
+        ]
+        return [(each.begin, open_chunk(file, each).begin, each.end) for each in chunks]
+
+
+def spared(
+    places: Sequence[tuple[int, int, Message]],
+    heads: Sequence[tuple[int, int, int]],
+    begin: int,
+    end: int,
+) -> list[Message]:
+    """The messages that a hole leaves whole: none of a chunk whose head it takes."""
+    lost = [(first, last) for first, inner, last in heads if begin < inner and first < end]
+    return [
+        message
+        for at, to, message in places
+        if (to <= begin or end <= at) and not any(first <= at < last for first, last in lost)
+    ]
 
 
 def without_index(path: Path) -> None:

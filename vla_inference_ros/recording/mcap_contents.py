@@ -15,7 +15,7 @@ from vla_inference_ros.recording.mcap_chunks import ZSTD_MAGIC, Chunk, is_as_wri
 from vla_inference_ros.recording.mcap_file import Entries
 from vla_inference_ros.recording.mcap_format import McapError
 from vla_inference_ros.recording.mcap_record import Record
-from vla_inference_ros.recording.mcap_records import Damage, walk
+from vla_inference_ros.recording.mcap_records import Damage, walk, walk_file
 from vla_inference_ros.recording.mcap_scan import Loss, McapScan, entries_of, head_of, indexed
 
 BAG_METADATA = "rosbag2"  # the name of the record that says what metadata.yaml says
@@ -43,7 +43,7 @@ def parts_of(file: BinaryIO, scan: McapScan) -> Iterator[Part]:
     """A file's records and what is damaged between them, up to where its data ends. Of a chunk that
     cannot be opened there is no ``chunk``.
     """
-    for found in walk(file, scan.begin, scan.size):
+    for found in walk_file(file, scan.begin, scan.size):
         if isinstance(found, Damage):
             yield Part(found, is_whole=False)
         elif found.opcode == mcap.CHUNK:

@@ -28,6 +28,7 @@ _CANDIDATE = re.compile(rb"(?=[\x03-\x0f].{5}\x00{3})", re.DOTALL)
 _MOST = 1 << 40  # bytes of a record
 _CHAIN = 3  # so many records behind each other that are easily mistaken are none by chance
 _INDEX_HEAD = 6  # of a message index: a channel and a length [bytes]
+_MOST_HEADLESS = 64 << 20  # that may be left of a chunk without its beginning [bytes]
 _INNER = (mcap.SCHEMA, mcap.CHANNEL, mcap.MESSAGE)  # what a chunk holds
 
 
@@ -76,6 +77,45 @@ def walk(stream: BinaryIO, at: int, end: int) -> Iterator[Record | Damage]:
         at = after
     if previous is not None:
         yield previous
+
+
+def walk_file(stream: BinaryIO, at: int, end: int) -> Iterator[Record | Damage]:
+    """As ``walk``, of a whole file: messages of a chunk whose beginning is damaged, and with it the
+    checksum of all, belong to the damage; the topics between them do not.
+    """
+    damage: Damage | None = None
+    inner: list[Record] = []
+    is_chunked = False
+    for found in walk(stream, at, end):
+        if damage is not None and isinstance(found, Record):
+            if found.opcode in _INNER and found.end - damage.end < _MOST_HEADLESS:
+                inner.append(found)
+                continue
+            is_headless = found.opcode == mcap.MESSAGE_INDEX
+            is_headless |= is_chunked and found.opcode == mcap.CHUNK
+            yield from _behind_damage(damage, inner, is_headless=is_headless)
+            damage, inner = None, []
+        if isinstance(found, Damage):
+            if damage is not None:
+                yield from _behind_damage(damage, inner, is_headless=False)
+            damage, inner = found, []
+            continue
+        is_chunked = found.opcode in (mcap.CHUNK, mcap.MESSAGE_INDEX)
+        yield found
+    if damage is not None:
+        yield from _behind_damage(damage, inner, is_headless=False)
+
+
+def _behind_damage(
+    damage: Damage, inner: list[Record], *, is_headless: bool
+) -> Iterator[Record | Damage]:
+    """Damage and what stands behind it, which may be what is left of a chunk."""
+    if not (is_headless and inner):
+        yield damage
+        yield from inner
+        return
+    yield from (found for found in inner if found.opcode != mcap.MESSAGE)
+    yield Damage(damage.begin, inner[-1].end)
 
 
 def _end_of_cut(stream: BinaryIO, found: Record, end: int) -> int:

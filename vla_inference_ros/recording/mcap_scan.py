@@ -18,7 +18,7 @@ from vla_inference_ros.recording import mcap_format as mcap
 from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_format import McapError
 from vla_inference_ros.recording.mcap_record import Record
-from vla_inference_ros.recording.mcap_records import Damage, next_record, walk
+from vla_inference_ros.recording.mcap_records import Damage, next_record, walk, walk_file
 from vla_inference_ros.recording.mcap_summary import Summary, read_summary, tells_of_all
 
 _RUN_SIZE = 4 << 20  # of messages outside of chunks that are read together [bytes]
@@ -106,7 +106,7 @@ class McapScan:
     def _walk(self, file: BinaryIO) -> None:
         """Go from record to record, and over what is none."""
         walked = _Walked(self, file)
-        for found in walk(file, self.begin, self.size):
+        for found in walk_file(file, self.begin, self.size):
             if isinstance(found, Damage):
                 walked.add_damage(found)
             elif found.opcode in (mcap.DATA_END, mcap.FOOTER):
