@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Header
 
-from vla_inference_ros.core.raw_picture import ENCODINGS, REMEDY, RawPicture
 from vla_inference_ros.core.statistics import Summary
 from vla_inference_ros.core.wire import (
     EARLIEST_TIME,
@@ -144,6 +143,9 @@ def rgb_pixels(message: Image) -> NDArray[np.uint8]:
     The encodings of ``core.raw_picture`` are read here, every other by cv_bridge where it is
     installed. ValueError if the data does not fit the size it says, or the encoding is not read.
     """
+    # OpenCV takes time and address space, which nodes without pictures have a better use for.
+    from vla_inference_ros.core.raw_picture import ENCODINGS, REMEDY, RawPicture
+
     if message.encoding not in ENCODINGS and CvBridge is not None:
         try:
             converted: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, "rgb8")
