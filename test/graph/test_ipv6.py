@@ -53,7 +53,7 @@ def test_a_robot_is_heard(host: str, listener: Listener, port: int) -> None:
         in_thread(robot.run),
     ):
         listener.spin_until(lambda: states)
-        assert bridge.said(f"listening to {with_port(host, port)}")
+        bridge.wait_until_said(f"listening to {with_port(host, port)}")
 
 
 @pytest.mark.parametrize("host", EITHER)
