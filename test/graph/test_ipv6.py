@@ -127,7 +127,7 @@ def test_an_allow_list_knows_both_kinds_on_one_socket(listener: Listener) -> Non
                 "sensor_bridge", "sensor", lambda r: r.accepted + r.rejected == 40
             )
             assert problems(report) == {"foreign source": 20}
-            assert bridge.said(f"a datagram from {foreign}, which is not in allowed_sources")
+            bridge.wait_until_said(f"a datagram from {foreign}, which is not in allowed_sources")
 
 
 @needs_ipv6

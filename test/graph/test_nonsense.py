@@ -74,7 +74,9 @@ def test_a_robot_that_says_nothing_but_nonsense_is_stale_and_the_verdict_says_wh
             repeat=send_nonsense,
         )
         assert max(seconds(state.header.stamp) for state in states) < began
-        assert bridge.said("joint 1 is at 3e+38 deg, not -180 to 180: is the sender's unit deg?")
+        bridge.wait_until_said(
+            "joint 1 is at 3e+38 deg, not -180 to 180: is the sender's unit deg?"
+        )
         listener.spin_until(
             lambda: not statuses[-1].troubles and 0.0 <= statuses[-1].robot_age < STALE,
             repeat=robot.send,
@@ -93,7 +95,7 @@ def test_joints_that_are_all_zero_are_used_and_told_of(
     )
     assert not report.rejected
     listener.spin_until(lambda: not any(states[-1].joint_position))
-    assert bridge.said("is the arm at its zero position, or are they not read at all?")
+    bridge.wait_until_said("is the arm at its zero position, or are they not read at all?")
 
 
 def test_another_arm_is_taken_by_its_own_limits(
