@@ -76,9 +76,7 @@ class ZmqReceiver:
         self._refused = False  # whether the last event was a refusal
         self._lost: float | None = None  # since when nobody connects us again [steady s]
         self._begun = self._disconnected = 0.0  # when a connection last did, or was [steady s]
-        self._ended: float | None = (
-            None  # since when one that is ended has not come back [steady s]
-        )
+        self._ended: float | None = None  # when one did that has not come back [steady s]
         self._next_look = 0.0
         self._resources = ExitStack()
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
