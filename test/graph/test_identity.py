@@ -165,6 +165,7 @@ def is_of_stranger(made: ActionChunk) -> bool:
     return any(key(stamp) in FORGED for stamp in all_stamps(made))
 
 
+@pytest.mark.parametrize("copies", [False, True], ids=["its_own_id", "copied_id"])
 @pytest.mark.parametrize(
     ("topic", "node", "forge"),
     [
@@ -176,15 +177,20 @@ def is_of_stranger(made: ActionChunk) -> bool:
     ],
 )
 def test_a_second_publisher_of_a_topic_is_refused_and_named(
-    topic: str, node: str, forge: Callable[[Run, int], Any], run: Run, patience: float
+    topic: str, node: str, forge: Callable[[Run, int], Any], copies: bool, run: Run, patience: float
 ) -> None:
+    if copies and topic == PICTURES:
+        pytest.skip("pictures have no source_id")
     run.wait_until_ok()
     publisher = run.listener.publisher(type(run.last(topic)), topic)
     run.listener.spin_until(lambda: publisher.get_subscription_count() > 1)
     heard, begin, numbers = len(run.chunks), time.time(), count()
 
     def speak() -> None:
-        publisher.publish(forge(run, next(numbers)))
+        message = forge(run, next(numbers))
+        if copies:
+            message.source_id = run.last(topic).source_id
+        publisher.publish(message)
         run.listener.spin_for(PERIOD)
 
     shown = run.held(begin, topic, node, "listener", repeat=speak)
@@ -198,6 +204,33 @@ def test_a_second_publisher_of_a_topic_is_refused_and_named(
     if topic != "/vla/actions":
         held = [each for each in made if known < seconds(each.header.stamp) < end]
         assert not held
+    assert run.wait_until_ok() - end < RECOVERY * patience
+
+
+def test_chunks_of_the_run_that_are_played_again_beside_it_are_named(
+    run: Run, patience: float
+) -> None:
+    """As ros2 bag play of a recording of the run does: unchanged, with all that they bear."""
+    run.wait_until_ok()
+    heard = len(run.chunks)
+    run.listener.spin_until(lambda: len(run.chunks) > heard + 30)
+    recorded = iter(copy.deepcopy([each for each in run.chunks[heard:] if not is_forged(each)]))
+    publisher = run.listener.publisher(ActionChunk, "/vla/actions")
+    run.listener.spin_until(lambda: publisher.get_subscription_count() > 1)
+    begin = time.time()
+
+    def play() -> None:
+        publisher.publish(next(recorded))
+        run.listener.spin_for(PERIOD)
+
+    shown = run.held(begin, "/vla/actions", "action_expert", "listener", repeat=play)
+    assert shown < SHOWN * patience
+    count, known = len(run.statuses), time.time()
+    while time.time() < known + 0.5:
+        play()
+    end = time.time()
+    meanwhile = [s for s in run.statuses[count:] if seconds(s.header.stamp) < end]
+    assert {s.state for s in meanwhile} <= {InferenceStatus.HOLD}
     assert run.wait_until_ok() - end < RECOVERY * patience
 
 

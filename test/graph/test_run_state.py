@@ -202,7 +202,8 @@ def test_views_in_another_order_hold_until_the_expert_is_activated_again(
 
 
 def test_an_instruction_that_nobody_said_is_a_reason(run: Run) -> None:
-    run.wait_until_ok()
+    run.graph.parameters["action_expert"]["allow_several_publishers"] = True  # else it is a HOLD
+    run.wait_until_ok(begin=run.restart("action_expert") + AWAY)
     message = run.features[-1]
     message.instruction, message.update_id = "Said by nobody", 10**6
     count = len(run.chunks)

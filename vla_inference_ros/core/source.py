@@ -6,7 +6,8 @@ what others say is refused. It is the first, since nobody can know which of two 
 
 On a port it is a :class:`Sender`. On a topic it is known by a number: that of its process, which
 this package's own messages carry, or, for messages of others, one that is told from the publishers'
-own counts by :class:`Counts`.
+own counts by :class:`Counts`. A process's number can be copied, as by who plays a recording of the
+run beside it; a publisher's counts cannot.
 """
 
 from __future__ import annotations
@@ -203,3 +204,8 @@ class Counts:
         self._named += 1
         self._tracks[self._named] = _Track(count, now, count, now)
         return self._named
+
+    def stay(self, who: int, now: float) -> None:
+        """A publisher is still there at ``now`` [s], though it says nothing."""
+        if who in self._tracks:
+            self._tracks[who].at = now

@@ -143,6 +143,9 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._model: ActionModel | None = None
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
+        self._rivals = Rivals(
+            self, "/vla/actions", allow_several=self.config.allow_several_publishers
+        )
         self._inputs = ExpertInputs(
             self,
             self._stage,
@@ -151,12 +154,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
             RunStateKeeper(self),
             hold_changed=self.config.changed_features == "hold",
             allow_several=self.config.allow_several_publishers,
-            rivals=Rivals(
-                self,
-                ActionChunk,
-                "/vla/actions",
-                allow_several=self.config.allow_several_publishers,
-            ),
+            rivals=self._rivals,
         )
         self._console, self._debug = Console(self), DebugRecords(self)
         self._chunk_id = 0
@@ -267,6 +265,7 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         put_steps(chunk, steps)
         computed = time.monotonic()
         chunk.inference_time = computed - started
+        self._rivals.note(chunk.chunk_id)
         self._chunks.publish(chunk)
         self._inputs.count_use()
         self._stage.accept(draft.stamp)

@@ -89,17 +89,13 @@ class ExpertInputs:
         self._vlm = Source[int](QUIET_NODE, allow_several=allow_several)
         self._sensor = Source[int](allow_several=allow_several)
         self._robot = Source[int](allow_several=allow_several)
-        self._sources = (self._vlm, self._sensor, self._robot)
         self._nodes = Namesakes(allow_several=allow_several)
-        self._features_inbox = SourcedInbox(
-            node, VLFeatures, "/vla/features", qos.FEATURES, stage, self._vlm
+        sourced = partial(SourcedInbox[Any], node, stage=stage, allow_several=allow_several)
+        self._features_inbox = sourced(VLFeatures, "/vla/features", qos.FEATURES, source=self._vlm)
+        self._sensor_inbox = sourced(
+            SensorBatch, "/sensor/samples", qos.SENSOR, source=self._sensor
         )
-        self._sensor_inbox = SourcedInbox(
-            node, SensorBatch, "/sensor/samples", qos.SENSOR, stage, self._sensor
-        )
-        self._robot_inbox = SourcedInbox(
-            node, RobotState, "/robot/state", qos.recent(), stage, self._robot
-        )
+        self._robot_inbox = sourced(RobotState, "/robot/state", qos.recent(), source=self._robot)
         self._reports_inbox = Inbox(node, StreamReport, "/vla/reports", qos.REPORTS)
         self._inboxes = (self._features_inbox, self._sensor_inbox, self._robot_inbox)
 
@@ -135,8 +131,8 @@ class ExpertInputs:
         self._vlm_hold = ""
         self._reuse = ReuseCounter()
         self._origin = Origin()
-        for source in self._sources:
-            source.forget()
+        for inbox in self._inboxes:
+            inbox.forget()
 
     def judged_at(self, now: float, window: WindowSnapshot, reuse_limit: int) -> Inputs:
         """The inputs of a chunk for the instant ``now`` [Unix s], for judgement."""
@@ -237,6 +233,7 @@ class ExpertInputs:
             self._nodes.of(report.node).admit(report.source_id)
         if report.node != "vlm" or not self._vlm.admit(report.source_id):
             return
+        self._features_inbox.stay()
         if report.stream in VIEWS:
             self._views_ready[report.stream] = report.ready
         elif report.stream == "vlm":

@@ -26,7 +26,7 @@ from vla_inference_ros.nodes.inbox import Inbox
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.reports import Reports, set_parameters
 from vla_inference_ros.nodes.run_state import RunStateKeeper
-from vla_inference_ros.nodes.sourced_inbox import Conflict, several_parameter
+from vla_inference_ros.nodes.sourced_inbox import Conflict, Copies, several_parameter
 from vla_inference_ros.nodes.status import Seen, fill_status, status_block
 from vla_inference_ros.nodes.verbosity import DebugRecords
 from vla_inference_ros.nodes.vla_node import VlaNode, run
@@ -76,6 +76,9 @@ class Monitor(VlaNode[MonitorConfig]):
         self._chunk_arrival: float | None = None
         self._stranger, self._stranger_spoke = 0, -math.inf  # whose chunk is not the expert's
         self._who_acts = Conflict(self, "/vla/actions")
+        self._copies = Copies(
+            self, "/vla/actions", allow_several=self.config.allow_several_publishers
+        )
         self._run_state = RunStateKeeper(self)
         self._began = time.monotonic()
         self._length = RunLength(self.config.duration, self._began)
@@ -101,7 +104,7 @@ class Monitor(VlaNode[MonitorConfig]):
         self._seen.vl_time.add(time.monotonic(), duration)
         self._console.say(vl_update_line(message.update_id, duration))
 
-    def _see_chunk(self, message: ActionChunk) -> None:
+    def _see_chunk(self, message: ActionChunk, info: dict[str, Any]) -> None:
         now = time.monotonic()
         if not (self.config.allow_several_publishers or self._seen.reports.is_of_expert(message)):
             self._stranger, self._stranger_spoke = message.source_id, now
@@ -112,6 +115,14 @@ class Monitor(VlaNode[MonitorConfig]):
                     f"chunks of a node that does not report as action_expert: {self._who_acts}; "
                     "they say nothing of this inference"
                 )
+            return
+        if not self._copies.is_of_source(message.source_id, info):
+            if self._limiter.due("other publisher"):
+                self.get_logger().warning(
+                    f"chunks in the action expert's name that it has not published now: "
+                    f"{self._who_acts}; is a recording of this run played beside it?"
+                )
+            self._judge()
             return
         if self._chunk_arrival is None:
             self._length.note_chunk(now)
@@ -159,6 +170,8 @@ class Monitor(VlaNode[MonitorConfig]):
             if self._limiter.due("report"):
                 self.get_logger().warning(f"{error}: not used")
             return
+        if message.node == "action_expert":
+            self._copies.stay()
         for name, value in set_parameters(message).items():
             self._run_state.ask(f"{message.node} {name}", value)
         if message.stream:
@@ -216,7 +229,8 @@ class Monitor(VlaNode[MonitorConfig]):
         if conflict := self._seen.reports.conflict():
             return conflict
         speaks = time.monotonic() - self._stranger_spoke <= QUIET
-        if speaks and self._seen.reports.has_expert_besides(self._stranger):
+        is_besides = speaks and self._seen.reports.has_expert_besides(self._stranger)
+        if is_besides or self._copies.are_heard():
             return str(self._who_acts)
         return ""
 
