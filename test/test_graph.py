@@ -36,7 +36,8 @@ def test_launch_files_are_installed_and_set_known_arguments(file: str) -> None:
         assert launch_file.default(argument) == preset
 
 
-def test_a_launch_file_presets_what_is_not_given() -> None:
+def test_a_launch_file_presets_what_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLA_RUN_ID", "one")
     demo = graph.LAUNCH_FILES["demo.launch.py"]
     assert demo.graph({}) == build({"model": "tiny", "sim": "true"})
     assert demo.graph({"model": "stub"}) == build({"model": "stub", "sim": "true"})
@@ -131,10 +132,17 @@ def test_the_verbosity_is_that_of_every_node_that_runs(file: str, tmp_path: Path
 
 
 def test_the_size_of_messages_is_told_to_all_processes(tmp_path: Path) -> None:
-    assert build({"message_bytes": "1400"}).environment == {"VLA_MESSAGE_BYTES": "1400"}
-    assert build({}).environment == {}
+    assert build({"message_bytes": "1400"}).environment["VLA_MESSAGE_BYTES"] == "1400"
+    assert "VLA_MESSAGE_BYTES" not in build({}).environment
     given = {"bag": str(tmp_path), "message_bytes": "65500"}
-    assert graph.build_replay(given).environment == {"VLA_MESSAGE_BYTES": "65500"}
+    assert graph.build_replay(given).environment["VLA_MESSAGE_BYTES"] == "65500"
+
+
+def test_each_launch_is_a_run_unless_it_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLA_RUN_ID", raising=False)
+    assert build({}).environment["VLA_RUN_ID"] != build({}).environment["VLA_RUN_ID"]
+    monkeypatch.setenv("VLA_RUN_ID", "of both machines")
+    assert build({}).environment["VLA_RUN_ID"] == "of both machines"
 
 
 def test_respawn_and_a_params_file_of_ones_own(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ Imports no ROS and no node, so that launching stays quick.
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +68,7 @@ FAULT_PORTS = {"sim_camera": 15555, "sim_robot": 15556, "sim_sensor": 19999}
 RESPAWN_DELAY = 1.0  # [s]
 NO_CHUNK = 69  # sysexits.h: unavailable; the monitor's status when a run has never acted
 MESSAGE_BYTES = "VLA_MESSAGE_BYTES"  # the variable that tells nodes what message_bytes is
+RUN_ID = "VLA_RUN_ID"  # the variable that tells nodes which run they are of
 _LONGEST_DELAY = 30.0  # of a guest that dies again and again [s]
 RECOVERED_AFTER = 60.0  # without a death, the next is the first again [s]
 
@@ -182,7 +185,9 @@ def _graph(
     )
     tools = tuple(name for name in TOOLS if values[name])
     size = values["message_bytes"]
-    environment = {MESSAGE_BYTES: str(size)} if size else {}
+    # One that is set already joins the launches of several machines to one run.
+    environment = {RUN_ID: os.environ.get(RUN_ID) or secrets.token_hex(8)}
+    environment |= {MESSAGE_BYTES: str(size)} if size else {}
     return Graph(nodes, params_file, respawn, tools, environment)
 
 

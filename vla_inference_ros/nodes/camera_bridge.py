@@ -31,6 +31,7 @@ from vla_inference_ros.nodes.dds_profile import LARGE_SEGMENT
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.one_sender import OneSender
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.run_state import RunStateKeeper
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
@@ -107,6 +108,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("camera_bridge", CameraBridgeConfig, **node_arguments)
+        RunStateKeeper(self)  # for the nodes that infer: any of those may die or hang
         try:
             self._map = ViewMap(self.config.view_map)
         except ValueError as error:

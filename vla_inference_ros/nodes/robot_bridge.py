@@ -28,6 +28,7 @@ from vla_inference_ros.msg import RobotState
 from vla_inference_ros.nodes import curve_parameters, qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.run_state import RunStateKeeper
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY, SenderStamps
 from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.verbosity import DebugRecords
@@ -83,6 +84,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("robot_bridge", RobotBridgeConfig, **node_arguments)
+        RunStateKeeper(self)  # for the nodes that infer: any of those may die or hang
         if len(self.config.joint_names) != JOINTS:
             raise ParameterError(
                 f"parameter 'joint_names' has {len(self.config.joint_names)} names, not {JOINTS}"

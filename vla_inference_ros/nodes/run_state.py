@@ -3,10 +3,15 @@
 A message on /vla/instruction is heard once, by those who are there. Here each keeper tells what it
 knows on /vla/run_state, whose last message is kept for nodes that start later: so a node that has
 died and was started again learns what it had been told.
+
+A keeper may outlive its run, as one on another machine does, and must not rule the next: the nodes
+of one launch know each other by VLA_RUN_ID. Those started by hand have none, and take what any
+says.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +21,9 @@ from rclpy.event_handler import SubscriptionEventCallbacks
 from std_msgs.msg import String
 
 from vla_inference_ros.convert import header
+from vla_inference_ros.core.printable import printable
 from vla_inference_ros.core.run_state import Entry, RunState
+from vla_inference_ros.graph import RUN_ID
 from vla_inference_ros.msg import RunState as RunStateMessage
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.vla_node import VlaNode
@@ -25,6 +32,7 @@ INSTRUCTION = "/vla/instruction"
 LONGEST_INSTRUCTION = 2000  # characters; the model's time grows with them
 
 _REMEMBERED = 16  # instructions
+_SHOWN = 60  # characters of one in a message to people
 _JUST_STARTED = 5.0  # in which messages may come that others have heard long ago [s]
 _PATIENCE = 1.0  # for what other keepers know [s]
 
@@ -65,6 +73,8 @@ class RunStateKeeper:
         """
         self._node, self._changed, self._refused = node, changed, refused
         self._state = RunState()
+        self._run_id = os.environ.get(RUN_ID, "")
+        self._foreign: set[str] = set()  # instructions of other runs that have been told of
         self._asked: tuple[Entry, ...] = ()
         self._started = time.monotonic()
         self._has_heard = False
@@ -113,6 +123,9 @@ class RunStateKeeper:
     def _hear(self, message: RunStateMessage) -> None:
         if message.source_id == self._node.source_id:
             return
+        if self._run_id and message.run_id != self._run_id:
+            self._tell_of_another_run(message)
+            return
         self._has_heard = True
         said = dict(zip(message.names, message.values, strict=False))
         try:
@@ -122,7 +135,28 @@ class RunStateKeeper:
         except ValueError:  # of a program that knows neither the message's form nor what fits
             return
         if is_news:
+            self._tell_of_inherited(said.get(INSTRUCTION))
             self._tell()
+
+    def _tell_of_another_run(self, message: RunStateMessage) -> None:
+        """Once for each instruction, and not for all that somebody may invent."""
+        said = dict(zip(message.names, message.values, strict=False)).get(INSTRUCTION)
+        if said is not None and said not in self._foreign and len(self._foreign) < _REMEMBERED:
+            self._foreign.add(said)
+            self._node.get_logger().warning(
+                f"the instruction {printable(said[:_SHOWN])!r} is of another run, of which a node "
+                f"is still there: not used. All nodes of one run need the same {RUN_ID}"
+            )
+
+    def _tell_of_inherited(self, instruction: str | None) -> None:
+        """That a node started by hand goes by what was said before: by whom, it cannot know."""
+        is_old = time.monotonic() - self._started < _JUST_STARTED
+        is_heard = any(instruction == said.strip() for _, said in self._heard)
+        if not self._run_id and instruction is not None and is_old and not is_heard:
+            self._node.get_logger().warning(
+                f"the instruction is {printable(instruction[:_SHOWN])!r}, as nodes know that were "
+                f"there before; if it is of an earlier run, say another on {INSTRUCTION}"
+            )
 
     def _hear_instruction(self, message: String, info: dict[str, Any]) -> None:
         heard = (info["source_timestamp"], message.data)
@@ -155,5 +189,6 @@ class RunStateKeeper:
                 values=[entry.value for entry in entries.values()],
                 times=[entry.time for entry in entries.values()],
                 source_id=self._node.source_id,
+                run_id=self._run_id,
             )
         )

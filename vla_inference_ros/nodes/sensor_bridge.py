@@ -20,6 +20,7 @@ from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.debug_lines import PACKET_PERIOD, packet_line
 from vla_inference_ros.nodes.one_sender import OneSender
 from vla_inference_ros.nodes.parameters import ParameterError, parameter
+from vla_inference_ros.nodes.run_state import RunStateKeeper
 from vla_inference_ros.nodes.sender_stamps import CLOCK_MODE, LONG_WAY
 from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.verbosity import DebugRecords
@@ -66,6 +67,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
 
     def __init__(self, **node_arguments: Any) -> None:
         super().__init__("sensor_bridge", SensorBridgeConfig, **node_arguments)
+        RunStateKeeper(self)  # for the nodes that infer: any of those may die or hang
         config = self.config
         try:
             self._allowed = AllowList.parse(config.allowed_sources)
