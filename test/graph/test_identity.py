@@ -33,7 +33,7 @@ PERIOD = 0.05  # [s]
 PICTURES = "/camera/view5/image_raw/compressed"
 
 
-@dataclass
+@dataclass(repr=False)  # of all messages it would take a failed test minutes
 class Run:
     """The graph, and what is heard of it. ``last`` has the newest message of its own on a topic."""
 
