@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vla_inference_ros.core.jpeg import MOST_SCANS, JpegError, jpeg_form, jpeg_size
+from vla_inference_ros.core.jpeg import MOST_SCANS, JpegError, jpeg_content, jpeg_form, jpeg_size
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 
@@ -222,3 +222,31 @@ def test_damage_gives_a_size_or_the_error_and_nothing_else() -> None:
             assert 0 < width < 65_536
             assert 0 < height < 65_536
     assert 0 < refused < 2000
+
+
+@pytest.mark.parametrize("whole", [WHOLE, PROGRESSIVE], ids=["baseline", "progressive"])
+def test_content_is_the_same_whatever_a_sender_writes_beside_the_picture(whole: bytes) -> None:
+    for marker in (0xFE, 0xE1, 0xEF):
+        for text in (b"", b"1", b"another"):
+            for tail in (b"", b"\x00\x00", b"12345"):
+                beside = whole[:2] + segment(marker, text) + whole[2:] + tail
+                assert jpeg_content(beside) == jpeg_content(whole)
+
+
+def test_content_differs_with_all_that_makes_a_picture() -> None:
+    tables = bytearray(WHOLE)
+    tables[WHOLE.find(b"\xff\xdb") + 10] ^= 1
+    coded = bytearray(WHOLE)
+    coded[-20] ^= 1
+    size = bytearray(WHOLE)
+    size[WHOLE.find(b"\xff\xc0") + 6] ^= 1
+    others = [bytes(tables), bytes(coded), bytes(size), PROGRESSIVE, encoded(48, 64)]
+    assert len({jpeg_content(each) for each in [WHOLE, *others]}) == 6
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff", START, START + END, WHOLE[:30], b"\x89PNG" + WHOLE]
+)
+def test_content_of_what_is_no_whole_jpeg_is_all_of_its_bytes(damage: bytes) -> None:
+    assert jpeg_content(damage) == jpeg_content(bytes(bytearray(damage)))
+    assert jpeg_content(damage) != jpeg_content(damage + b"1")

@@ -1,4 +1,4 @@
-"""Live pictures and samples pass, dead ones whose stamps go on are told, and soon."""
+"""Live pictures pass, dead ones whose stamps go on are told, and soon."""
 
 from __future__ import annotations
 
@@ -10,30 +10,23 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.liveness import (
-    LOOK_PERIOD,
-    SENSOR_DEAD_AFTER,
-    Look,
-    SensorLife,
-    Twins,
-    ViewLife,
-)
+from vla_inference_ros.core.jpeg import jpeg_content
+from vla_inference_ros.core.liveness import LOOK_PERIOD, Look, PictureRenewal, Twins, ViewLife
 from vla_inference_ros.core.pictures import decode
 from vla_inference_ros.core.troubles import BLANK, REPEATED_PICTURES, UNCHANGED
-from vla_inference_ros.core.wire import ASCAN_LENGTH, SENSOR_RATE
 from vla_inference_ros.sim.jpeg_content import commented, flickered
-from vla_inference_ros.sim.oct_scan import oct_samples
 from vla_inference_ros.sim.scene import PictureFormat, Scene
-from vla_inference_ros.sim.source import PooledSource, Source
+from vla_inference_ros.sim.source import Flickering, PooledSource, Source
 
 START = 1_700_000_000.0
 FORMAT = PictureFormat(640, 360)
-SCENES = [Scene(f"View{view + 1}", view, FORMAT) for view in range(5)]
+SCENES = [Flickering(Scene(f"View{view + 1}", view, FORMAT)) for view in range(5)]
 SOON = 4  # looks: with the time to the first of them less than a second
 
 
 def look(stamp: float, jpeg: bytes) -> Look:
-    return Look.of(stamp, decode(jpeg, "GRAY", (640, 360)).pixels)
+    decoded = decode(jpeg, "GRAY", (640, 360))
+    return Look.of(stamp, decoded.pixels, decoded.size)
 
 
 def course(jpegs: Sequence[bytes], period: float = LOOK_PERIOD) -> list[list[str]]:
@@ -59,6 +52,7 @@ def test_the_simulated_cameras_are_alive(pool: int, fps: float) -> None:
     source: Source = SCENES[0]
     if pool:
         source = PooledSource(source, pool, START)
+    source = Flickering(source)
     frames = [source.jpeg(START + n / fps) for n in range(int(4 * fps))]
     life, seen = ViewLife(), []
     for step in range(20):
@@ -114,11 +108,11 @@ def test_a_ring_of_old_pictures_is_told(length: int) -> None:
     assert said[SOON - 1 :] == [[REPEATED_PICTURES]] * (9 - SOON)
 
 
-def test_what_comes_to_life_again_is_alive_at_once() -> None:
+def test_what_comes_to_life_again_is_alive_when_all_has_been_new_for_a_second() -> None:
     frozen = SCENES[0].jpeg(START)
-    said = course([*[frozen] * 5, *(SCENES[0].jpeg(START + n) for n in range(1, 5))])
-    assert said[4] == [UNCHANGED]
-    assert said[5:] == [[]] * 4
+    said = course([*[frozen] * 5, *(SCENES[0].jpeg(START + n) for n in range(1, 10))])
+    assert said[4:9] == [[UNCHANGED]] * 5  # one new picture makes no live camera
+    assert said[10:] == [[]] * 4
 
 
 def test_time_that_is_set_back_begins_anew() -> None:
@@ -178,70 +172,100 @@ def test_one_camera_on_two_views_is_told_though_its_scene_moves() -> None:
     assert twins(picture) == {("View1", "View2")}
 
 
-# --- the sensor
-
-BATCH = 15
-
-
-def lives(ascans: Callable[[NDArray[np.float64]], NDArray[np.float32]], seconds: float) -> bool:
-    """Whether the sensor is alive in the end."""
-    life = SensorLife()
-    for first in range(0, int(seconds * SENSOR_RATE), BATCH):
-        times = START + np.arange(first, first + BATCH) / SENSOR_RATE
-        life.add(times, ascans(times))
-    return not life.is_dead
+def colours(jpeg: bytes) -> NDArray[np.uint8]:
+    return decode(jpeg, "BGR").pixels
 
 
-def test_the_simulated_sensor_is_alive_for_all_of_its_motion() -> None:
-    life = SensorLife()
-    for first in range(0, int(21 * SENSOR_RATE), BATCH):
-        times = START + np.arange(first, first + BATCH) / SENSOR_RATE
-        life.add(times, oct_samples(times)[1])
-        assert not life.is_dead
+def clocked(jpeg: bytes, number: int, quality: int = 85) -> bytes:
+    """The picture coded anew with a running clock in its corner."""
+    bgr = colours(jpeg)
+    text = f"{START + number * LOOK_PERIOD:.3f}"
+    cv2.putText(bgr, text, (10, 350), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def test_a_constant_sensor_is_dead_in_time() -> None:
-    constant = np.random.default_rng(0).random((BATCH, ASCAN_LENGTH)).astype(np.float32)
-    constant[:] = constant[0]
-    assert lives(lambda times: constant, SENSOR_DEAD_AFTER - 0.1)
-    assert not lives(lambda times: constant, SENSOR_DEAD_AFTER + 0.1)
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket", "retina"])
+def test_a_frozen_picture_with_a_running_clock_in_it_is_told(name: str) -> None:
+    frozen = photograph(name)
+    assert course([clocked(frozen, n) for n in range(SOON)])[-1] == [UNCHANGED]
 
 
-@pytest.mark.parametrize("length", [BATCH, 10 * BATCH, 1500])
-def test_old_samples_that_come_again_are_dead(length: int) -> None:
-    old = np.random.default_rng(0).random((length, ASCAN_LENGTH)).astype(np.float32)
-
-    def ring(times: NDArray[np.float64]) -> NDArray[np.float32]:
-        return old[np.rint((times - START) * SENSOR_RATE).astype(int) % length]
-
-    whole = length / SENSOR_RATE
-    assert lives(ring, whole)
-    assert not lives(ring, whole + SENSOR_DEAD_AFTER + 0.1)
-
-
-def test_doubled_and_overtaken_datagrams_do_not_make_it_dead() -> None:
-    life = SensorLife()
-    batches = [START + np.arange(n, n + BATCH) / SENSOR_RATE for n in range(0, 1300, BATCH)]
-    for one, other in zip(batches[::2], batches[1::2], strict=False):
-        for times in (other, one, one, other):
-            life.add(times, oct_samples(times)[1])
-            assert not life.is_dead
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket", "retina"])
+def test_a_live_camera_that_writes_a_clock_into_its_picture_is_alive(name: str) -> None:
+    """With the little noise that a scene at rest in good light has, most of it lost in coding."""
+    dice = np.random.default_rng(1)
+    bgr = colours(photograph(name, 95))
+    pictures = []
+    for n in range(10):
+        noisy = np.clip(bgr + dice.normal(0.0, 1.0, bgr.shape), 0, 255).astype(np.uint8)
+        pictures.append(clocked(cv2.imencode(".png", noisy)[1].tobytes(), n, 60))
+    assert course(pictures) == [[]] * 10
 
 
-@pytest.mark.parametrize("step", [-10.0, -2.0, 1.5, 100.0])
-def test_a_clock_that_is_set_makes_no_live_sensor_dead(step: float) -> None:
-    life = SensorLife()
-    for first in range(0, 1300, BATCH):
-        true = START + np.arange(first, first + BATCH) / SENSOR_RATE
-        life.add(true + (step if first > 650 else 0.0), oct_samples(true)[1])
-        assert not life.is_dead
+@pytest.mark.parametrize("size", [(32, 18), (360, 640), (1280, 720)])
+def test_a_size_that_changes_is_told_with_both_sizes_until_it_is_as_before(
+    size: tuple[int, int],
+) -> None:
+    live = [SCENES[0].jpeg(START + n) for n in range(6)]
+    pixels = colours(live[2])
+    live[2] = cv2.imencode(".jpg", cv2.resize(pixels, size))[1].tobytes()
+    said = course(live)
+    told = f"pictures have changed their size from 640x360 to {size[0]}x{size[1]}"
+    assert said == [[], [], [told], [], [], []]
 
 
-def test_it_comes_to_life_again() -> None:
-    life = SensorLife()
-    times = START + np.arange(650) / SENSOR_RATE
-    life.add(times, np.zeros((650, ASCAN_LENGTH), np.float32))
-    assert life.is_dead
-    times = times[:1] + 1.0
-    life.add(times, oct_samples(times)[1])
-    assert not life.is_dead
+# --- of all that come, without decoding
+
+
+def told_of_each(jpegs: Sequence[bytes], fps: float) -> list[str]:
+    """What is said of each of these pictures, which come one after the other."""
+    renewal, said = PictureRenewal(), []
+    for n, jpeg in enumerate(jpegs):
+        renewal.add(START + n / fps, jpeg_content(jpeg))
+        said.append(renewal.trouble)
+    return said
+
+
+@pytest.mark.parametrize("fps", [5.0, 6.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize("pool", [0, 1, 10])
+def test_all_pictures_of_simulated_cameras_are_new(pool: int, fps: float) -> None:
+    scene: Source = Scene("View1", 0, PictureFormat(64, 36))
+    source = Flickering(PooledSource(scene, pool, START) if pool else scene)
+    frames = [source.jpeg(START + n / fps) for n in range(int(25 * fps))]
+    assert set(told_of_each(frames, fps)) == {""}
+
+
+@pytest.mark.parametrize("length", [2, 7, 10, 30, 40, 60])
+def test_a_ring_is_told_of_from_the_first_picture_that_comes_again(length: int) -> None:
+    ring = [SCENES[0].jpeg(START + n / 15) for n in range(length)]
+    said = told_of_each([commented(ring[n % length], f"{n}") for n in range(3 * length + 15)], 15)
+    first = max(length, 6)  # of two, what is 0.3 s old at last
+    assert said[: min(length, 4)] == [""] * min(length, 4)
+    assert said[first:] == [REPEATED_PICTURES] * (len(said) - first)
+
+
+@pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
+@pytest.mark.parametrize("period", [0.28, 0.6])
+def test_pictures_that_are_renewed_too_seldom_are_told_all_the_time(
+    period: float, fps: float
+) -> None:
+    live, taken = [], -1.0
+    for n in range(int(5 * fps)):
+        if n / fps - taken >= period:
+            taken, jpeg = n / fps, SCENES[0].jpeg(START + n / fps)
+        live.append(jpeg)
+    said = told_of_each(live, fps)
+    assert said[int(fps) :] == [UNCHANGED] * int(4 * fps)
+
+
+@pytest.mark.parametrize(("device", "sender"), [(5, 30), (10, 30), (15, 30), (5, 10), (25, 30)])
+def test_a_sender_that_is_quicker_than_its_camera_is_alive(device: int, sender: int) -> None:
+    live = [SCENES[0].jpeg(START + int(n * device / sender)) for n in range(4 * sender)]
+    assert set(told_of_each(live, sender)) == {""}
+
+
+@pytest.mark.parametrize("fps", [5.0, 10.0, 30.0])
+def test_a_picture_that_comes_twice_now_and_then_is_alive(fps: float) -> None:
+    live = [SCENES[0].jpeg(START + n / fps) for n in range(40)]
+    live[2::9] = live[1::9][: len(live[2::9])]
+    assert set(told_of_each(live, fps)) == {""}

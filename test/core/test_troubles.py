@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from vla_inference_ros.core.troubles import LASTS, Troubles, second_source
+from vla_inference_ros.core.troubles import LASTS, Troubles, other_size, second_source
 
 
 class FakeClock:
@@ -44,6 +44,16 @@ def test_what_lasts_is_told_until_it_is_over() -> None:
     assert troubles.current() == ["silent"]
     troubles.keep("silent", False)
     assert troubles.current() == []
+
+
+def test_troubles_that_name_ever_new_sizes_do_not_pile_up() -> None:
+    troubles = Troubles(FakeClock())
+    for number in range(1, 1000):
+        told = other_size((number, 1), (640, 360))
+        troubles.keep(told, True)
+        assert troubles.current() == [told]
+        troubles.keep(told, False)
+    assert len(troubles._lasting) == 0
 
 
 def test_both_of_one_name_are_one_trouble() -> None:

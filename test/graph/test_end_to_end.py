@@ -29,7 +29,6 @@ from vla_inference_ros.graph import share
 from vla_inference_ros.model.interface import SENSOR_WINDOW, VIEWS, View
 from vla_inference_ros.model.load import load_action_model, load_feature_model
 from vla_inference_ros.msg import ActionChunk, InferenceStatus, SensorBatch, VLFeatures
-from vla_inference_ros.sim.jpeg_content import flickered
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "retina")
 CHUNKS = 40  # that are waited for
@@ -133,11 +132,17 @@ def test_it_ends_well_and_says_what_it_did(run: Run) -> None:
         assert text in run.output, run.output
 
 
+def unflickered(jpeg: bytes) -> bytes:
+    """Without the first table of quantisation, which the simulated cameras change a little."""
+    at = jpeg.find(b"\xff\xdb") + 5
+    return jpeg[:at] + jpeg[at + 64 :]
+
+
 def test_photographs_pass_through_as_the_camera_gives_them(run: Run) -> None:
     for view, photographs in run.photographs.items():
-        came = {jpeg for (name, *_), jpeg in run.pictures.items() if name == view}
+        came = {unflickered(jpeg) for (name, *_), jpeg in run.pictures.items() if name == view}
         assert came
-        assert came <= {flickered(jpeg, number) for jpeg in photographs for number in range(256)}
+        assert came <= {unflickered(jpeg) for jpeg in photographs}
 
 
 def test_features_are_those_of_the_pictures_that_they_name(run: Run) -> None:

@@ -13,7 +13,13 @@ from std_msgs.msg import String
 from vlm_cameras import BASE, PERIOD, PHASE, Cameras, jpeg, raw_image, view_stamps, vlm
 
 from vla_inference_ros.convert import seconds
-from vla_inference_ros.core.troubles import BLANK, DAMAGED, TWIN, UNCHANGED
+from vla_inference_ros.core.troubles import (
+    BLANK,
+    DAMAGED,
+    REPEATED_PICTURES,
+    TWIN,
+    UNCHANGED,
+)
 from vla_inference_ros.model.interface import DEFAULT_INSTRUCTION
 from vla_inference_ros.msg import VLFeatures
 from vla_inference_ros.nodes import qos
@@ -156,6 +162,47 @@ def test_a_camera_that_has_frozen_but_goes_on_stamping_has_the_chosen_consequenc
             assert list(updates[-1].reasons) == ([why] if choice == "degrade" else [])
             assert not listener.report("vlm", "vlm", repeat=shoot).hold
         assert not listener.report("vlm", "View1", repeat=shoot).troubles
+
+
+class Ring:
+    """View4 shows the same pictures again and again; the others live. Ten of each a second."""
+
+    def __init__(self, cameras: Cameras, length: int) -> None:
+        self._cameras = cameras
+        self._pictures = [jpeg(7 + 10 * n) for n in range(length)]
+        self._due = 0.0
+        self.sent = 0
+        self.is_over = False
+
+    def shoot(self) -> None:
+        now = time.time()
+        if now < self._due:
+            return
+        seed = 10 * self.sent
+        old = self._pictures[self.sent % len(self._pictures)]
+        self._cameras.compressed("View1", now, jpeg(seed))
+        self._cameras.raw("View2", raw_image(now, seed + 1))
+        self._cameras.compressed("View4", now, jpeg(seed + 3) if self.is_over else old)
+        self._due = now + 0.09
+        self.sent += 1
+
+
+def test_no_update_is_of_a_ring_of_old_pictures(cameras: Cameras, listener: Listener) -> None:
+    """Which are hardly ever looked at twice."""
+    updates = listener.listen(VLFeatures, "/vla/features")
+    ring = Ring(cameras, 33)
+    with vlm(dead_pictures="hold"):
+        listener.spin_until(lambda: updates, repeat=ring.shoot)  # of those that are new
+        why = f"View4: {REPEATED_PICTURES}"
+        listener.report("vlm", "vlm", lambda r: r.hold == why, repeat=ring.shoot)
+        listener.spin_for(0.5)
+        count, until = len(updates), ring.sent + 20
+        while ring.sent < until:
+            report = listener.report("vlm", "View4", repeat=ring.shoot)
+            assert REPEATED_PICTURES in report.troubles
+        assert len(updates) == count
+        ring.is_over = True
+        listener.spin_until(lambda: len(updates) > count, repeat=ring.shoot)
 
 
 def test_a_covered_lens_and_a_camera_on_two_views_are_told(

@@ -19,6 +19,7 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _TABLES_MARKER, _END_MARKER, _SCAN_MARKER, _METADATA_MARKER = 0xC4, 0xD9, 0xDA, 0xE1
+_NO_PIXELS = frozenset({0xFE, *range(0xE0, 0xF0)})  # comments, and APP0 to APP15
 # In coded data FF is followed by 00, and restart markers belong to the data.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _COEFFICIENTS = 64  # of a block
@@ -94,6 +95,26 @@ def without_metadata(data: bytes) -> bytes:
             kept.append(data[position : begin - 4])  # without the marker and the length
             position = end
     return b"".join([*kept, data[position:]]) if kept else data
+
+
+def jpeg_content(data: bytes) -> int:
+    """A number for what a JPEG's pixels are made of, without what may stand in comments and in
+    applications' segments (APPn) before the first scan, or behind the end. It tells two pictures
+    apart, and is the same for as long as the process runs. Other bytes count as a whole.
+    """
+    kept, begin_scan = [], 0
+    try:
+        for marker, begin, end in _segments(data):
+            if marker == _SCAN_MARKER:
+                begin_scan = begin
+                break
+            if marker not in _NO_PIXELS:
+                kept.append(data[begin - 2 : end])
+    except JpegError:
+        begin_scan = 0
+    if not begin_scan or not data.startswith(_START):
+        return hash(data)
+    return hash((b"".join(kept), data[begin_scan : data.rfind(_END)]))
 
 
 def _cut(data: bytes) -> JpegError:

@@ -1,13 +1,13 @@
 """Tells inputs that are alive from dead ones whose stamps go on, by their content.
 
 A live camera never gives the same pixels twice, nor a live sensor the same samples: there is noise
-in each. Owns what is compared and the limits. Does not own decoding, nor what follows from it.
+in each. Owns what is compared and the limits. Does not own decoding, how long content is remembered
+(``renewal``), nor what follows from it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,35 +15,55 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.troubles import BLANK, REPEATED_PICTURES, UNCHANGED
+from vla_inference_ros.core.renewal import Renewal
+from vla_inference_ros.core.troubles import (
+    BLANK,
+    REPEATED_PICTURES,
+    UNCHANGED,
+    other_size,
+)
 
 LOOK_PERIOD = 0.19  # between two looks at a view [s]; no whole number of the usual frame periods
 DEAD_AFTER = 0.3  # what lasts for so long, in the pictures' own time, is no chance [s]
-SENSOR_DEAD_AFTER = 0.5  # [s]
+SENSOR_DEAD_AFTER = 0.3  # as old as a sample may be [s]
 
-_MEMORY = 3.0  # of pictures that may come again; and more is time that was set back [s]
+# How much older than its stamp content may be, now and then: a device that gives 5 pictures/s or 20
+# A-scans/s is within, however often a quicker sender repeats them [s].
+_TOLERATED, _SENSOR_TOLERATED = 0.17, 0.05
+_NEAR = 3.0  # stamps of two views that are compared [s]
 _GRID = (16, 9)  # cells, across and down
 _LEAST_CONTRAST = 4.0  # levels of 255 between the darkest and the brightest cells, but for 5 %
 _LIKENESS = 2.0  # levels by which cells of one picture, coded twice, differ at most, on average
-_SAMPLED = 16  # of an A-scan's points one in so many is remembered
-_SCANS_KEPT = 2000  # A-scans that may come again: three seconds of them
+_TEXTURE = 8  # levels within a cell that must show a camera's noise
+_LEAST_TEXTURED = 16  # cells, or nothing can be said
+_FEW_ROWS = 45  # of a picture, for a first comparison
+_STILL = 0.8  # share of them exactly as before, in a dead picture with a clock in it
+_SAMPLED = 16  # of an A-scan's points one in so many is looked at
+_SAME_SCAN = 1e-4  # difference of a point from the scan before, of the scan's spread
+_MOST_MOVED = 1  # points that differ by more, in a dead scan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A picture's content: ``stamp`` [Unix s], a ``digest`` of all its pixels and its ``grid`` of
-    mean brightness (9, 16), 0 to 255.
+    """A picture's content: ``stamp`` [Unix s], its ``size`` (width, height) as it came, a
+    ``digest`` of all its ``pixels`` (H, W), which may be reduced, and its ``grid`` of mean
+    brightness (9, 16), 0 to 255.
     """
 
     stamp: float
+    size: tuple[int, int]
     digest: int
+    pixels: NDArray[np.uint8]
     grid: NDArray[np.float32]
 
     @classmethod
-    def of(cls, stamp: float, pixels: NDArray[np.uint8]) -> Look:
-        """``pixels`` (H, W) are a picture's brightness."""
+    def of(
+        cls, stamp: float, pixels: NDArray[np.uint8], size: tuple[int, int] | None = None
+    ) -> Look:
+        """``pixels`` (H, W) are a picture's brightness; ``size`` None is theirs."""
         grid = cv2.resize(pixels, _GRID, interpolation=cv2.INTER_AREA).astype(np.float32)
-        return cls(stamp, hash((pixels.shape, pixels.tobytes())), grid)
+        own = (pixels.shape[1], pixels.shape[0])
+        return cls(stamp, size or own, hash((pixels.shape, pixels.tobytes())), pixels, grid)
 
     @property
     def is_blank(self) -> bool:
@@ -55,45 +75,82 @@ class Look:
         """Whether both are one picture, perhaps coded twice."""
         return bool(np.abs(self.grid - other.grid).mean() < _LIKENESS)
 
+    def is_still(self, before: Look) -> bool:
+        """Whether it is the picture ``before`` but for a few cells, as with a clock written in: in
+        each cell that has texture, a camera's noise changes some pixel.
+        """
+        if self.pixels.shape != before.pixels.shape:
+            return False
+        few = slice(None, None, max(1, len(self.pixels) // _FEW_ROWS))
+        if np.count_nonzero(_same_cells(self.pixels[few], before.pixels[few])) < _LEAST_TEXTURED:
+            return False  # as ever with a live camera, and soon found
+        is_same = _same_cells(self.pixels, before.pixels)
+        span = _cells(np.maximum, self.pixels) - _cells(np.minimum, self.pixels)
+        textured = span >= _TEXTURE
+        count = np.count_nonzero(textured)
+        still = np.count_nonzero(textured & is_same)
+        return bool(count >= _LEAST_TEXTURED and still >= _STILL * count)
 
-class ViewLife:
-    """What is dead about one view's pictures."""
+
+def _same_cells(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(9, 16): which cells are equal in all their pixels."""
+    return _cells(np.maximum, np.asarray(cv2.absdiff(one, other), np.uint8)) == 0
+
+
+def _cells(extreme: np.ufunc, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(9, 16): np.maximum or np.minimum of each cell of ``pixels`` (H, W)."""
+    height, width = pixels.shape
+    rows = np.arange(_GRID[1]) * height // _GRID[1]
+    columns = np.arange(_GRID[0]) * width // _GRID[0]
+    cells: NDArray[np.uint8] = extreme.reduceat(extreme.reduceat(pixels, rows), columns, axis=1)
+    return cells
+
+
+class PictureRenewal:
+    """Whether pictures of one view come again, by a number for the content of each."""
 
     def __init__(self) -> None:
-        self._looks: deque[Look] = deque()
+        self._renewal = Renewal(DEAD_AFTER, _TOLERATED)
+
+    def add(self, stamp: float, content: int) -> None:
+        """Take the next picture's stamp [Unix s] and content."""
+        self._renewal.add(stamp, content)
+
+    @property
+    def trouble(self) -> str:
+        """In a word of ``core.troubles``; '' if there is none."""
+        if not self._renewal.is_stale:
+            return ""
+        return REPEATED_PICTURES if self._renewal.comes_again else UNCHANGED
+
+
+class ViewLife:
+    """What is dead about one view's pictures, of those that are looked at."""
+
+    def __init__(self) -> None:
+        self.newest: Look | None = None  # the last look
+        self._renewal = PictureRenewal()
+        self._content = 0  # of the last look
+        self._size = (0, 0)  # of the first picture
         self._seeing: float | None = None  # stamp of the last picture that was not blank
         self._first = 0.0
 
-    @property
-    def newest(self) -> Look | None:
-        """The last look."""
-        return self._looks[-1] if self._looks else None
-
     def add(self, look: Look) -> list[str]:
         """Take the next picture; its troubles, in words of ``core.troubles``."""
-        if not self._looks or look.stamp < self._looks[-1].stamp:  # or time was set back
-            self._looks.clear()
+        before, self.newest = self.newest, look
+        if before is None or look.stamp < before.stamp - _NEAR:  # time was set back
+            self._size = look.size
+        if before is None or look.stamp < before.stamp:
             self._first, self._seeing = look.stamp, None
-        elif look.stamp == self._looks[-1].stamp:
-            self._looks.pop()  # the same picture, looked at again
-        while self._looks and self._looks[0].stamp < look.stamp - _MEMORY:
-            self._looks.popleft()
-        self._looks.append(look)
+        is_still = before is not None and (look.digest == before.digest or look.is_still(before))
+        self._content = self._content if is_still else look.digest
+        self._renewal.add(look.stamp, self._content)
         if not look.is_blank:
             self._seeing = look.stamp
         since = self._first if self._seeing is None else self._seeing
         blank = look.is_blank and look.stamp - since >= DEAD_AFTER
-        return [what for what in (self._repetition(look), BLANK if blank else "") if what]
-
-    def _repetition(self, look: Look) -> str:
-        """What it is that came again."""
-        for before in self._looks:
-            if look.stamp - before.stamp < DEAD_AFTER:
-                break
-            if before.digest == look.digest:
-                between = {each.digest for each in self._looks if each.stamp >= before.stamp}
-                return UNCHANGED if len(between) == 1 else REPEATED_PICTURES
-        return ""
+        resized = other_size(look.size, self._size) if look.size != self._size else ""
+        return [what for what in (self._renewal.trouble, BLANK if blank else "", resized) if what]
 
 
 class Twins:
@@ -107,7 +164,7 @@ class Twins:
         found = []
         for pair in itertools.combinations(looks, 2):
             one, other = (looks[view] for view in pair)
-            near = abs(one.stamp - other.stamp) < _MEMORY
+            near = abs(one.stamp - other.stamp) < _NEAR
             if not near or one.is_blank or other.is_blank or not one.is_like(other):
                 self._since.pop(pair, None)
                 continue
@@ -126,25 +183,32 @@ class SensorLife:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, None] = {}  # the A-scans of late, in the order of coming
-        self._newest = 0.0  # time of the newest sample, and of the last that was new [Unix s]
-        self._alive: float | None = None
+        self._renewal = Renewal(SENSOR_DEAD_AFTER, _SENSOR_TOLERATED)
+        self._content = 0  # of the last A-scan, and its points
+        self._before: NDArray[np.float64] | None = None
 
     def add(self, times: NDArray[np.float64], ascan: NDArray[np.float32]) -> None:
         """Take samples: times (n,) [Unix s], ascan (n, K)."""
-        for time, points in zip(times.tolist(), ascan[:, ::_SAMPLED], strict=True):
-            content = points.tobytes()
-            is_new = content not in self._seen
-            if not is_new:
-                del self._seen[content]
-            self._seen[content] = None
-            if is_new or self._alive is None or time < self._alive - _MEMORY:  # or time set back
-                self._alive = time
-            self._newest = time
-        while len(self._seen) > _SCANS_KEPT:
-            del self._seen[next(iter(self._seen))]
+        points = ascan[:, ::_SAMPLED].astype(np.float64)
+        is_same = self._like_the_one_before(points)
+        for time, row, same in zip(times.tolist(), points, is_same.tolist(), strict=True):
+            if not same:
+                self._content = hash(row.tobytes())
+            self._renewal.add(time, self._content)
+        self._before = points[-1:]
 
     @property
     def is_dead(self) -> bool:
-        """Whether for ``SENSOR_DEAD_AFTER`` no A-scan was new."""
-        return self._alive is not None and self._newest - self._alive >= SENSOR_DEAD_AFTER
+        """Whether A-scans are older than their times say."""
+        return self._renewal.is_stale
+
+    def _like_the_one_before(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(n,): which of ``points`` (n, k) are the A-scan before, but for what is no noise."""
+        before = self._before
+        is_first = before is None or before.shape[1] != points.shape[1]
+        start = points[:1] if before is None or is_first else before
+        steps = np.abs(np.diff(points, axis=0, prepend=start))
+        moved = steps > _SAME_SCAN * np.ptp(points, axis=1)[:, np.newaxis]
+        is_same: NDArray[np.bool_] = np.count_nonzero(moved, axis=1) <= _MOST_MOVED
+        is_same[0] &= not is_first
+        return is_same

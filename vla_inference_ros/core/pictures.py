@@ -36,11 +36,13 @@ _EXTRANEOUS_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """``pixels`` (H, W, 3) uint8, or (H, W) of "GRAY"; ``oddities`` are what the picture has that
-    ordinary ones have not, and that does no harm, each in short plain words.
+    """``pixels`` (H, W, 3) uint8, or (H, W) of "GRAY", of a picture whose ``size`` (width, height)
+    they have, if they are not reduced; ``oddities`` are what the picture has that ordinary ones
+    have not, and that does no harm, each in short plain words.
     """
 
     pixels: NDArray[np.uint8]
+    size: tuple[int, int]
     oddities: tuple[str, ...] = ()
 
 
@@ -64,8 +66,8 @@ def decode(data: bytes, order: Order = "RGB", least: tuple[int, int] = (0, 0)) -
     a bad code or lacks data. Then a decoder fills in, and the pixels look whole.
     """
     if data.startswith(_PNG_SIGNATURE):
-        _bounded(*_png_size(data))
-        return Decoded(_decoded_png(data, order))
+        size = _bounded(*_png_size(data))
+        return Decoded(_decoded_png(data, order), size)
     form = jpeg_form(data)
     _bounded(form.width, form.height)
     return _decoded_jpeg(data, form, order, least)
@@ -95,7 +97,8 @@ def _decoded_jpeg(data: bytes, form: JpegForm, order: Order, least: tuple[int, i
             pixels = simplejpeg.decode_jpeg(data, order, strict=False, **reduction)
     except ValueError as error:
         raise JpegError(f"the JPEG is damaged: {error}") from error
-    return Decoded(pixels[..., 0] if order == "GRAY" else pixels, oddities)
+    size = form.width, form.height
+    return Decoded(pixels[..., 0] if order == "GRAY" else pixels, size, oddities)
 
 
 def _odd_markers(form: JpegForm) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ UNCHANGED = "pictures stay the same"
 REPEATED_PICTURES = "old pictures come again"
 BLANK = "pictures show nothing"
 TWIN = "pictures are another view's"
+RESIZED = "pictures have changed their size"
 REPEATED_SCANS = "A-scans repeat"
 WRONG_SOCKET = "wrong socket type"
 OVERDUE = "does not come to an end"
@@ -31,6 +32,11 @@ OVERDUE = "does not come to an end"
 def second_source(name: str) -> str:
     """Of a stream that is another source's, who sends too."""
     return f"{name} sends as well, and is refused"
+
+
+def other_size(now: tuple[int, int], before: tuple[int, int]) -> str:
+    """Of pictures that are ``now`` (width, height) [pixels], and were ``before``."""
+    return f"{RESIZED} from {before[0]}x{before[1]} to {now[0]}x{now[1]}"
 
 
 class Troubles:
@@ -50,11 +56,13 @@ class Troubles:
 
     def keep(self, what: str, on: bool) -> None:
         """It is so, or is no longer so, until this is called again."""
-        self._lasting[what] = on
+        if on:
+            self._lasting[what] = True
+        else:  # those that name sizes are ever new ones
+            self._lasting.pop(what, None)
 
     def current(self) -> list[str]:
         """In plain words, in a steady order."""
         now = self._clock()
         momentary = {what for what, until in self._until.copy().items() if now < until}
-        lasting = {what for what, on in self._lasting.copy().items() if on}
-        return sorted(momentary | lasting)
+        return sorted(momentary | self._lasting.copy().keys())

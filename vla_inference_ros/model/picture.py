@@ -66,10 +66,10 @@ def brightness(view: View) -> pictures.Decoded:
     """The picture (H, W) uint8 grey, a JPEG reduced to no less than WIDTH x HEIGHT, and what is odd
     about it. Raises :class:`FrameError`.
     """
-    picture_size(view)
     if isinstance(view.picture, np.ndarray):
+        size = picture_size(view)
         grey = cv2.cvtColor(np.ascontiguousarray(view.picture), cv2.COLOR_RGB2GRAY)
-        return pictures.Decoded(grey.astype(np.uint8, copy=False))
+        return pictures.Decoded(grey.astype(np.uint8, copy=False), size)
     try:
         return pictures.decode(view.picture, "GRAY", least=(WIDTH, HEIGHT))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The newest picture on a topic, from one publisher alone, whichever driver that is."""
+"""The pictures on a topic, from one publisher alone, whichever driver that is."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ class PictureInbox:
         self._counts = Counts()
         self._conflict = Conflict(node, self._inbox.topic)
 
-    def newest(self) -> tuple[Any | None, int]:
-        """(the newest picture since the last call, None if none has come; how many pictures of
-        another publisher there were).
+    def take(self) -> tuple[list[Any], int]:
+        """(the pictures since the last call, oldest first, as many as ``profile`` has room for; how
+        many of another publisher there were).
         """
-        newest, refused = None, 0
+        taken, refused = [], 0
         is_alone = self._inbox.count_publishers() <= 1
         now = time.monotonic()
         for message, info in self._inbox.take_with_info():
             who = self._counts.who(info["publication_sequence_number"], now, is_alone=is_alone)
             if self._source.admit(who):
-                newest = message
+                taken.append(message)
             else:
                 refused += 1
-        return newest, refused
+        return taken, refused
 
     def conflict(self) -> str:
         """Who else publishes, in plain words; '' if nobody does."""

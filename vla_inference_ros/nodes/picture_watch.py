@@ -23,6 +23,7 @@ class PictureWatch:
     def __init__(self, views: Sequence[ViewInput], on_change: Callable[[], None]) -> None:
         """``on_change`` is called, in this thread, when a view has died or come to life."""
         self._views, self._on_change = views, on_change
+        self._told: list[tuple[str, ...]] = [()] * len(views)
 
     def run(self, stopping: threading.Event) -> None:
         """Look until ``stopping`` is set."""
@@ -41,10 +42,10 @@ class PictureWatch:
             view.note_dead([])  # nobody looks any more
 
     def _tell(self, dead: dict[str, list[str]]) -> None:
-        before = [view.dead for view in self._views]
         for view in self._views:
             view.note_dead(dead[view.name])
-        if before != [view.dead for view in self._views]:
+        before, self._told = self._told, [view.dead for view in self._views]
+        if before != self._told:
             self._on_change()
 
 
@@ -61,4 +62,4 @@ def _look_at(view: ViewInput) -> Look | None:
         view.drop(error, stamp)
         return None
     view.note_odd(decoded.oddities)
-    return Look.of(picture.stamp, decoded.pixels)
+    return Look.of(picture.stamp, decoded.pixels, decoded.size)

@@ -89,3 +89,10 @@ def newest_image(reliability: str) -> QoSProfile:
     who else publishes, if anybody does.
     """
     return QoSProfile(depth=4, reliability=ReliabilityPolicy[reliability.upper()])
+
+
+def every_image(reliability: str) -> QoSProfile:
+    """As :func:`newest_image`, with room for all that come at 30/s between two looks, and the next
+    one being late.
+    """
+    return QoSProfile(depth=12, reliability=ReliabilityPolicy[reliability.upper()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import rgb_pixels, seconds
+from vla_inference_ros.core.jpeg import jpeg_content
+from vla_inference_ros.core.liveness import PictureRenewal
 from vla_inference_ros.core.troubles import (
     BLANK,
     DAMAGED,
     REPEATED_PICTURES,
+    RESIZED,
     TWIN,
     UNCHANGED,
 )
@@ -33,7 +36,9 @@ _REMEDIES = {
     REPEATED_PICTURES: "does its driver, or a recording, send them?",
     BLANK: "is the lens covered, or the light off?",
     TWIN: "does one camera send for both?",
+    RESIZED: "does another camera send, or in another mode? If it is to be so, restart the VLM.",
 }
+_REPETITIONS = (UNCHANGED, REPEATED_PICTURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,18 @@ class _Picture:
 
     stamp: float
     read: Callable[[], Any]
+
+
+@dataclass(slots=True)
+class _Topic:
+    """Where pictures come from; ``read`` gives the model's form of a message, and ``content`` a
+    number for what it shows, None where that would cost too much for each.
+    """
+
+    inbox: PictureInbox
+    read: Callable[[Any], Any]
+    content: Callable[[Any], int] | None
+    renewal: PictureRenewal = field(default_factory=PictureRenewal)
 
 
 class ViewInput:
@@ -65,15 +82,17 @@ class ViewInput:
         self._patient_until = time.monotonic() + _PATIENCE
         self._picture: _Picture | None = None
         self._looked_at: _Picture | None = None
-        self.dead: tuple[str, ...] = ()  # what is dead about the pictures, set as a whole
-        profile = qos.newest_image(reliability)
-        self._sources: list[tuple[PictureInbox, Callable[[Any], Any]]] = []
+        self._seen_dead: tuple[str, ...] = ()  # by who looks at the pictures, set as a whole
+        self._told_dead: tuple[str, ...] = ()
+        self._topics: list[_Topic] = []
         if compressed:
+            profile = qos.every_image(reliability)
             inbox = PictureInbox(node, CompressedImage, compressed, profile, allow_several)
-            self._sources.append((inbox, lambda message: message.data.tobytes()))
+            self._topics.append(_Topic(inbox, _coded, _coded_content))
         if raw:
+            profile = qos.newest_image(reliability)
             inbox = PictureInbox(node, Image, raw, profile, allow_several)
-            self._sources.append((inbox, rgb_pixels))
+            self._topics.append(_Topic(inbox, rgb_pixels, None))
 
     @property
     def name(self) -> str:
@@ -84,8 +103,9 @@ class ViewInput:
         """Start over, as after a pause."""
         with self._lock:
             self._picture = self._looked_at = None
-            for inbox, _ in self._sources:
-                inbox.forget()
+            for topic in self._topics:
+                topic.inbox.forget()
+                topic.renewal = PictureRenewal()
             self._patient_until = time.monotonic() + _PATIENCE
         self.note_dead([])
 
@@ -93,7 +113,7 @@ class ViewInput:
         """The newest picture; None if there is none. Raises :class:`FrameError`."""
         picture = self._look()
         if picture is None and time.monotonic() > self._patient_until:
-            reasons = "; ".join(inbox.why_silent() for inbox, _ in self._sources)
+            reasons = "; ".join(topic.inbox.why_silent() for topic in self._topics)
             self._stream.warn("no image", f"no image yet: {reasons}")
         return self._read(picture)
 
@@ -108,7 +128,7 @@ class ViewInput:
     def conflict(self) -> str:
         """Who publishes pictures of the view besides its camera, in plain words; '' if nobody."""
         with self._lock:
-            conflicts = [each for inbox, _ in self._sources if (each := inbox.conflict())]
+            conflicts = [each for topic in self._topics if (each := topic.inbox.conflict())]
         return "; ".join(f"{self._stream.name}: {conflict}" for conflict in conflicts)
 
     def drop(self, error: FrameError, stamp: float | None = None) -> None:
@@ -127,15 +147,31 @@ class ViewInput:
         for oddity in oddities:
             self._stream.note(oddity, f"{oddity}; the picture is used")
 
-    def note_dead(self, dead: Sequence[str]) -> None:
-        """Tell what is dead about the newest pictures, in words of ``core.troubles``."""
-        self.dead = tuple(dead)
-        for what, question in _REMEDIES.items():
-            self._stream.troubles.keep(what, what in dead)
-            if what in dead:
-                self._stream.warn(
-                    what, f"{what}: {question} Parameter 'dead_pictures' says what follows"
-                )
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """What is dead about the newest pictures, in words of ``core.troubles``: of all that have
+        come, and of those that were looked at.
+        """
+        with self._lock:
+            repeated = {each for topic in self._topics if (each := topic.renewal.trouble)}
+        seen = self._seen_dead
+        if repeated:  # which knows better than who sees one in a few
+            seen = tuple(what for what in seen if what not in _REPETITIONS)
+        return (*sorted(repeated), *seen)
+
+    def note_dead(self, seen: Sequence[str]) -> None:
+        """Tell what is dead, with what is ``seen`` of it by looking at the pictures."""
+        self._seen_dead = tuple(seen)
+        before, self._told_dead = self._told_dead, self.dead
+        for what in before:
+            if what not in self._told_dead:
+                self._stream.troubles.keep(what, False)
+        for what in self._told_dead:
+            self._stream.troubles.keep(what, True)
+            kind = next(kind for kind in _REMEDIES if what.startswith(kind))
+            self._stream.warn(
+                kind, f"{what}: {_REMEDIES[kind]} Parameter 'dead_pictures' says what follows"
+            )
 
     def _look(self) -> _Picture | None:
         """Keep the newest picture of those that have come since the last look.
@@ -144,19 +180,22 @@ class ViewInput:
         """
         with self._lock:
             fresh = []
-            for inbox, read in self._sources:
-                message, refused = inbox.newest()
+            for topic in self._topics:
+                messages, refused = topic.inbox.take()
                 if refused:
                     self._stream.problem(
                         "other publisher",
-                        f"pictures of a second publisher are not used: {inbox.conflict()}",
+                        f"pictures of a second publisher are not used: {topic.inbox.conflict()}",
                         refused,
                         told=True,
                     )
-                if message is not None:
-                    stamp = seconds(message.header.stamp)
+                if topic.content is not None:
+                    for message in messages:
+                        topic.renewal.add(seconds(message.header.stamp), topic.content(message))
+                if messages:
+                    stamp = seconds(messages[-1].header.stamp)
                     self._stream.accept(stamp)
-                    fresh.append(_Picture(stamp, partial(read, message)))
+                    fresh.append(_Picture(stamp, partial(topic.read, messages[-1])))
             if fresh:
                 self._picture = max(fresh, key=lambda picture: picture.stamp)
             return self._picture
@@ -169,6 +208,15 @@ class ViewInput:
         except Exception as error:  # of this picture; the next one is read
             what = str(error) if isinstance(error, ValueError) else repr(error)
             raise FrameError(self.name, what) from error
+
+
+def _coded(message: CompressedImage) -> bytes:
+    data: bytes = message.data.tobytes()
+    return data
+
+
+def _coded_content(message: CompressedImage) -> int:
+    return jpeg_content(_coded(message))
 
 
 def check_views(views: list[str], compressed_topics: list[str], raw_topics: list[str]) -> None:

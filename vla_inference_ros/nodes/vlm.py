@@ -93,9 +93,9 @@ class VlmConfig(ThreadConfig):
     image_age_hard: float = age_limit(1.0, "the same, over which there is no update and no chunk")
     dead_pictures: str = parameter(
         "hold",
-        "what follows when a view's pictures stay the same, come again, show nothing or are "
-        "another view's, though their stamps go on: hold (no chunk), degrade, or warn, for drawn "
-        "or constant test pictures",
+        "what follows when a view's pictures stay the same, come again, show nothing, are "
+        "another view's or change their size, though their stamps go on: hold (no chunk), degrade, "
+        "or warn, for drawn or constant test pictures",
         choices=CONSEQUENCES,
     )
     update_limit: float = parameter(
@@ -302,7 +302,8 @@ class Vlm(ManagedNode[VlmConfig]):
         """What is dead about which views, if that is to have the consequence ``choice``."""
         if self.config.dead_pictures != choice:
             return ""
-        return "; ".join(f"{v.name}: {', '.join(v.dead)}" for v in self._views.values() if v.dead)
+        dead = {name: view.dead for name, view in self._views.items()}
+        return "; ".join(f"{name}: {', '.join(what)}" for name, what in dead.items() if what)
 
     def _say_dead(self) -> None:
         """A view has died, or come to life: say so now, for an update may take long."""

@@ -15,7 +15,8 @@ _SCAN = re.compile(rb"\xff\xda")
 _TABLES = b"\xff\xdb"  # marker of quantisation tables (ITU-T T.81, B.2.4.1)
 _COMMENT = b"\xff\xfe"
 # The places of coefficients in a table that a picture reduced by two still has, but for the mean.
-_FINE = range(1, 9)
+_FINE = (*range(1, 10), 11, 12, 13)
+_SCATTER = 2531  # odd: numbers that follow each other differ in about half of the places
 
 
 def zeroed(jpeg: bytes) -> bytes:
@@ -58,17 +59,18 @@ def commented(jpeg: bytes, comment: str) -> bytes:
 
 
 def flickered(jpeg: bytes, number: int) -> bytes:
-    """The picture as good as the same, with other pixels for each ``number`` of 256 in turn, as a
+    """The picture as good as the same, with other pixels for each ``number`` of 4096 in turn, as a
     live camera's noise gives them: the steps of the finest coefficients that count are changed by
     one. What has no such table, or no texture, stays as it is.
     """
+    scattered = number * _SCATTER
     at = jpeg.find(_TABLES) + len(_TABLES) + 2
     if at < len(_TABLES) + 2 or jpeg[at] != 0:  # eight bits, of the first table
         return jpeg
     table = bytearray(jpeg[at + 1 : at + 65])
     for bit, place in enumerate(_FINE):
         step = table[place]
-        table[place] = step + (number >> bit & 1) if step < 255 else step
+        table[place] = step + (scattered >> bit & 1) if step < 255 else step
     return jpeg[: at + 1] + bytes(table) + jpeg[at + 65 :]
 
 

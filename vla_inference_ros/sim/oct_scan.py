@@ -29,7 +29,7 @@ _LAYERS = (
     (4.8e-3, 0.55, 40e-6),
     (5.1e-3, 0.4, 60e-6),
 )
-_SPECKLE_LENGTH = 4099  # a prime, so that rolling by a fixed step visits every offset
+_SPECKLE_LENGTH = 16411  # a prime, so that rolling by a fixed step visits every offset: 25 s
 _SPECKLE_STEP = 1597
 
 

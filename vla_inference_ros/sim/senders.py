@@ -36,7 +36,7 @@ from vla_inference_ros.sim.oct_scan import oct_samples
 from vla_inference_ros.sim.pace import Pace
 from vla_inference_ros.sim.robot_path import robot_packet
 from vla_inference_ros.sim.scene import PictureFormat
-from vla_inference_ros.sim.source import PooledSource, Source, open_source
+from vla_inference_ros.sim.source import Flickering, PooledSource, Source, is_live, open_source
 
 CAMERA_NAMES = (
     "zed_41182735_left",
@@ -120,6 +120,8 @@ class CameraSender:
                 stack.callback(source.close)
                 if config.pool:
                     source = PooledSource(source, config.pool, start)
+                if config.pool or not is_live(spec):
+                    source = Flickering(source)
                 self._sources.append(source)
             self._socket = _zmq_socket(stack, zmq.PUSH)
             self._socket.set(zmq.SNDHWM, _FRAMES_QUEUED_PER_CAMERA * len(config.names))

@@ -16,6 +16,7 @@ from vla_inference_ros.sim.jpeg_content import commented, flickered
 from vla_inference_ros.sim.needle import PERIOD
 from vla_inference_ros.sim.scene import PictureFormat, Scene
 
+_FLICKER_RATE = 120  # 1/s; of the cameras' usual rates a multiple
 _JPEG, _PNG = (".jpg", ".jpeg"), (".png",)
 _ACCEPTED = (
     "accepted are '' (the drawn scene), a folder of .jpg/.jpeg/.png pictures, a video file, "
@@ -46,22 +47,28 @@ def open_source(spec: str, label: str, view: int, picture: PictureFormat) -> Sou
     """
     if not spec:
         return Scene(label, view, picture)
-    path = Path(f"/dev/video{spec}" if spec.isdecimal() else spec).expanduser()
+    path = _path(spec)
     if not path.exists():
         raise SourceError(f"source {spec!r} for {label!r}: {path} does not exist; {_ACCEPTED}")
     if path.is_dir():
         return FolderSource(path, picture)
-    if path.is_char_device():
-        return CaptureSource(path, picture, live=True)
-    return CaptureSource(path, picture, live=False)
+    return CaptureSource(path, picture, live=is_live(spec))
+
+
+def is_live(spec: str) -> bool:
+    """Whether ``spec`` names a camera."""
+    return bool(spec) and _path(spec).is_char_device()
+
+
+def _path(spec: str) -> Path:
+    return Path(f"/dev/video{spec}" if spec.isdecimal() else spec).expanduser()
 
 
 class FolderSource:
     """The pictures of a folder in the order of their names, one a call, over and over.
 
     JPEG files are read when their turn comes. Other pictures are encoded once, at opening, and held
-    in memory. Every picture is checked at opening. As with a live camera no two that are sent are
-    equal: each flickers by a step or two of its quantisation.
+    in memory. Every picture is checked at opening.
     """
 
     def __init__(self, folder: Path, picture: PictureFormat) -> None:
@@ -80,7 +87,7 @@ class FolderSource:
         """The next picture, whatever the time."""
         current = self._pictures[self._sent % len(self._pictures)]
         self._sent += 1
-        return flickered(_read_jpeg(current) if isinstance(current, Path) else current, self._sent)
+        return _read_jpeg(current) if isinstance(current, Path) else current
 
     def close(self) -> None:
         """Nothing to release."""
@@ -129,12 +136,28 @@ class CaptureSource:
         return image
 
 
+class Flickering:
+    """Another source whose pictures all differ by a step or two of their quantisation, as those of
+    a live camera do: no two within half a minute are equal, and no part of one is.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def jpeg(self, t: float) -> bytes:
+        """The other source's picture for Unix time ``t`` [s]."""
+        return flickered(self._source.jpeg(t), round(t * _FLICKER_RATE))
+
+    def close(self) -> None:
+        """Close the source behind."""
+        self._source.close()
+
+
 class PooledSource:
     """A few pictures of another source, made once at opening and sent over and over.
 
     They are spread evenly over one period of the needle's motion and chosen by the time asked for,
-    so that the needle still agrees with robot and sensor; a time drawn in is the pool's. As with a
-    live camera no two are equal: each flickers by a step or two of its quantisation, and is
+    so that the needle still agrees with robot and sensor; a time drawn in is the pool's. Each is
     commented with its time.
     """
 
@@ -142,14 +165,12 @@ class PooledSource:
         """Takes ``count`` pictures from ``source`` for the period from Unix time ``start`` [s]."""
         self._source, self._start = source, start
         self._jpegs = [source.jpeg(start + n * PERIOD / count) for n in range(count)]
-        self._sent = 0
 
     def jpeg(self, t: float) -> bytes:
         """The pool's picture for the needle's phase at Unix time ``t`` [s]."""
         count = len(self._jpegs)
         jpeg = self._jpegs[int((t - self._start) % PERIOD / PERIOD * count) % count]
-        self._sent += 1
-        return commented(flickered(jpeg, self._sent), f"{t:.6f}")
+        return commented(jpeg, f"{t:.6f}")
 
     def close(self) -> None:
         """Close the source behind."""
