@@ -84,6 +84,7 @@ class ViewInput:
         self._looked_at: _Picture | None = None
         self._seen_dead: tuple[str, ...] = ()  # by who looks at the pictures, set as a whole
         self._told_dead: tuple[str, ...] = ()
+        self._telling = threading.Lock()  # of what is told: both threads do
         self._topics: list[_Topic] = []
         if compressed:
             profile = qos.every_image(reliability)
@@ -162,12 +163,11 @@ class ViewInput:
     def note_dead(self, seen: Sequence[str]) -> None:
         """Tell what is dead, with what is ``seen`` of it by looking at the pictures."""
         self._seen_dead = tuple(seen)
-        before, self._told_dead = self._told_dead, self.dead
-        for what in before:
-            if what not in self._told_dead:
-                self._stream.troubles.keep(what, False)
+        with self._telling:
+            before, self._told_dead = self._told_dead, self.dead
+            for what in {*before, *self._told_dead}:
+                self._stream.troubles.keep(what, what in self._told_dead)
         for what in self._told_dead:
-            self._stream.troubles.keep(what, True)
             kind = next(kind for kind in _REMEDIES if what.startswith(kind))
             self._stream.warn(
                 kind, f"{what}: {_REMEDIES[kind]} Parameter 'dead_pictures' says what follows"
