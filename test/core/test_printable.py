@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vla_inference_ros.core.console import ActionLine
-from vla_inference_ros.core.printable import LONGEST, MOST, printable, printable_record, told
+from vla_inference_ros.core.printable import LONGEST, MOST, printable, printable_record, short, told
 
 ACTS = [
     "\x1b[2J",
@@ -56,3 +56,14 @@ def test_a_reason_cannot_forge_a_console_line() -> None:
     )
     assert str(line).isprintable()
     assert str(line).endswith(r"| DEGRADED: x\n[ACTION #2] VL_reuse=1/4\x1b[A")
+
+
+def test_a_short_name_stays_as_it_is_and_a_long_one_is_still_another_for_each() -> None:
+    assert short("zed_41182735_left") == "zed_41182735_left"
+    assert short("x" * 60) == "x" * 60
+    long = [f"{'x' * 58}{middle}{'y' * 40}" for middle in ("1", "2", "", "\ud800")]
+    names = [*long, "x" * 61, "x" * 62, f"{'x' * 60}1", f"{'x' * 60}2", *map(short, long)]
+    assert len({short(name) for name in names}) == len(names)
+    assert all(len(short(name)) < 70 for name in names)
+    assert short(f"usb_{'x' * 100}_left").startswith("usb_")
+    assert "_left (" in short(f"usb_{'x' * 100}_left")

@@ -8,10 +8,13 @@ there.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
 MOST, LONGEST = 30, 300  # texts in a list, and characters of one
+_SHORT = 60  # characters of a name
+_BEGIN, _END, _DIGEST = 30, 20, 12  # of a longer one: more than _SHORT, so that it equals none
 _INDENT = r"(?! {2})"  # how the lines begin that we put below the first of a record
 _FOREIGN_LINE = re.compile(rf"\n{_INDENT}")
 
@@ -31,6 +34,16 @@ def printable_record(text: str) -> str:
         return text
     lines = _FOREIGN_LINE.sub(lambda _: _escaped("\n"), text).split("\n")
     return "\n".join(map(printable, lines))
+
+
+def short(name: str) -> str:
+    """A name that people can read, still another one for each name: one that is too long keeps its
+    beginning and its end, and a digest of it all stands for the rest.
+    """
+    if len(name) <= _SHORT:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{name[:_BEGIN]}…{name[-_END:]} ({digest})"
 
 
 def told(texts: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ from vla_inference_ros.core.curve import (
     serving,
 )
 from vla_inference_ros.core.limits import RobotLimits, SensorLimits
+from vla_inference_ros.core.printable import short
 from vla_inference_ros.core.udp import UdpReceiver
 from vla_inference_ros.core.views import ViewMap
 from vla_inference_ros.core.wire import (
@@ -209,14 +210,14 @@ def _take_frame(ears: _Cameras, views: ViewMap, parts: list[bytes], most_pixels:
     view = views.view_of(frame.camera)
     if view is None:
         if len(ears.others) < _MOST_NAMES:
-            ears.others[frame.camera[:60]] = None
+            ears.others[short(frame.camera)] = None
         return
     ears.views[view].take(
         newest_time=frame.timestamp,
         send_time=frame.send_time,
         receive_time=received,
         size=len(frame.jpeg),
-        source=frame.camera[:60],
+        source=short(frame.camera),
         picture=(frame.width, frame.height),
     )
 

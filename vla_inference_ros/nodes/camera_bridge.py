@@ -21,6 +21,7 @@ from vla_inference_ros.core.address import LISTEN_ON
 from vla_inference_ros.core.clock import CLOCK_MODES, ClockReading
 from vla_inference_ros.core.newest import NewestItems
 from vla_inference_ros.core.pictures import decode
+from vla_inference_ros.core.printable import short
 from vla_inference_ros.core.source import Sender
 from vla_inference_ros.core.troubles import DAMAGED
 from vla_inference_ros.core.views import ViewMap
@@ -167,10 +168,10 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
     def _take(self, frame: CameraFrame, received: float) -> None:
         view = self._map.view_of(frame.camera)
         if view is None:
-            self._camera.ignore(f"camera {frame.camera[:60]!r} is no view and not used")
+            self._camera.ignore(f"camera {short(frame.camera)!r} is no view and not used")
             return
         stream, peer = self._views[view], self._socket.peer
-        camera = f"camera {frame.camera[:60]!r}"
+        camera = f"camera {short(frame.camera)!r}"
         stamps = self._senders[view].stamps_of(
             Sender(f"{camera} at {peer.address}", peer.connection, f"{camera} at {peer}")
         )
@@ -224,7 +225,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
         self._debug[view].say(
             lambda: packet_line(
                 view,
-                f"a frame of {len(frame.jpeg)} bytes from camera {frame.camera[:60]!r}",
+                f"a frame of {len(frame.jpeg)} bytes from camera {short(frame.camera)!r}",
                 newest_time=frame.timestamp,
                 send_time=frame.send_time,
                 receive_time=stamped.received,
@@ -241,7 +242,7 @@ class CameraBridge(VlaNode[CameraBridgeConfig]):
             pixels = decode(frame.jpeg, "BGR").pixels
         except ValueError as error:
             self._views[view].problem(
-                DAMAGED, f"no raw picture of camera {frame.camera[:60]!r}: {error}"
+                DAMAGED, f"no raw picture of camera {short(frame.camera)!r}: {error}"
             )
             return
         self._raw[view].publish(image(pixels, stamp))
