@@ -70,7 +70,7 @@ def test_it_says_what_it_waits_for_until_half_a_window_is_there(
 def test_stamps_follow_simulated_time(inputs: Inputs, listener: Listener) -> None:
     clock = SimulatedTime(listener)
     listener.wait_until_alone()
-    with expert(use_sim_time=True, action_rate=8.0) as node:
+    with expert(use_sim_time=True, action_rate=8.0, allow_several_publishers=True) as node:
         # Once it ticks; what has come before it is active is forgotten.
         listener.spin_until(
             lambda: node.said("[WAIT]"), repeat=lambda: clock.say(clock.now + 0.125)

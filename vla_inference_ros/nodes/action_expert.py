@@ -143,8 +143,9 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._model: ActionModel | None = None
         self._stage = self.add_stream("action_expert")
         self._stage.capacity = SENSOR_WINDOW
+        period = 1.0 / self.config.action_rate
         self._rivals = Rivals(
-            self, "/vla/actions", allow_several=self.config.allow_several_publishers
+            self, "/vla/actions", period, allow_several=self.config.allow_several_publishers
         )
         self._inputs = ExpertInputs(
             self,
@@ -161,7 +162,6 @@ class ActionExpert(ManagedNode[ActionExpertConfig]):
         self._last_wait_line = self._last_report = -math.inf
         self._chunks = self.create_publisher(ActionChunk, "/vla/actions", qos.ACTIONS)
         self._signals = self.create_publisher(Signals, "/vla/signals", qos.SIGNALS)
-        period = 1.0 / self.config.action_rate
         self._note_lateness = self._stage.timer("tick jitter", _LATE_TICK)
         self._note_expert = self._stage.timer("expert", period)
         self._note_publishing = self._stage.timer("publish", _LONG_PUBLISHING)
