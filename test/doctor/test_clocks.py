@@ -30,6 +30,12 @@ def heard(
             Status.OK,
             "or so (still being learnt, 30 packets)",
         ),
+        (
+            Heard(4.0, 30, clock=ClockReading("calibrate", 0.0, 0.0, -1.0, True, 0, False)),
+            "calibrate",
+            Status.PROBLEM,
+            "its packets contradict each other",
+        ),
         (Heard(4.0), "calibrate", Status.SKIPPED, "nothing was heard"),
     ],
 )

@@ -14,6 +14,7 @@ from vla_inference_ros.core.clock import CALIBRATION_TIME, ClockReading
 from vla_inference_ros.core.rhythm import LATE_AFTER
 from vla_inference_ros.core.troubles import (
     BACKLOG,
+    CLOCK_CONTRADICTED,
     CLOCK_LEARNING,
     CLOCK_STEP,
     LATE,
@@ -22,7 +23,7 @@ from vla_inference_ros.core.troubles import (
     SILENT,
 )
 from vla_inference_ros.msg import StreamReport
-from vla_inference_ros.nodes.sender_stamps import SenderStamps
+from vla_inference_ros.nodes.sender_stamps import SenderStamps, StampError
 from vla_inference_ros.nodes.stream import Stream
 
 SKEW = -1.5  # of the sender's clock [s]
@@ -341,3 +342,34 @@ def test_what_contradicts_the_clock_is_not_known() -> None:
     host.skew -= 5.0
     host.send()
     assert host.stamps.known
+
+
+def test_a_clock_that_jumps_about_is_a_trouble_until_it_does_not() -> None:
+    host = Host()
+    host.send(LEARNING + 10)
+    host.stamps.check()
+    for packet in range(100):
+        host.skew += 100.0 + packet
+        host.send()
+        with pytest.raises(StampError, match="contradict the clock of the sensor's host"):
+            host.stamps.check()
+    assert host.report().troubles == [CLOCK_CONTRADICTED]
+    assert host.report().clock_uncertainty == -1.0
+    host.skew = SKEW
+    host.send(10)
+    host.stamps.check()
+    assert host.stamps.known
+    assert host.report().troubles == []
+
+
+def test_a_single_damaged_time_is_not_used_and_no_trouble_of_the_clock() -> None:
+    host = Host()
+    host.send(LEARNING + 10)
+    host.skew += 5.0
+    host.send()
+    with pytest.raises(StampError):
+        host.stamps.check()
+    host.skew -= 5.0
+    host.send()
+    host.stamps.check()
+    assert host.report().troubles == []

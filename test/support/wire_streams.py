@@ -56,12 +56,12 @@ def datagram(acquired: float) -> Parts:
 
 
 @contextmanager
-def camera_stream() -> Iterator[tuple[NodeProcess, Stream]]:
+def camera_stream(clock: str = "trust") -> Iterator[tuple[NodeProcess, Stream]]:
     port = free_port(socket.SOCK_STREAM)
     view = "/camera/view1/image_raw"
     topics = {f"{view}/compressed": CompressedImage, view: Image, "/camera/frame_info": FrameInfo}
     with (
-        running("camera_bridge", clock_modes=["trust"], port=port, publish_raw=True) as node,
+        running("camera_bridge", clock_modes=[clock], port=port, publish_raw=True) as node,
         zmq.Context() as context,
         context.socket(zmq.PUSH) as push,
     ):
@@ -72,22 +72,22 @@ def camera_stream() -> Iterator[tuple[NodeProcess, Stream]]:
 
 
 @contextmanager
-def robot_stream() -> Iterator[tuple[NodeProcess, Stream]]:
+def robot_stream(clock: str = "trust") -> Iterator[tuple[NodeProcess, Stream]]:
     port = free_port(socket.SOCK_STREAM)
     topics = {"/robot/state": RobotState, "/joint_states": JointState, "/robot/pose": PoseStamped}
     with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
         publisher.set(zmq.LINGER, 0)
         publisher.set(zmq.SNDHWM, 0)
         publisher.bind(f"tcp://127.0.0.1:{port}")
-        with running("robot_bridge", clock_mode="trust", host="127.0.0.1", port=port) as node:
+        with running("robot_bridge", clock_mode=clock, host="127.0.0.1", port=port) as node:
             yield node, Stream("robot_bridge", "robot", topics, publisher.send_multipart, packet)
 
 
 @contextmanager
-def sensor_stream() -> Iterator[tuple[NodeProcess, Stream]]:
+def sensor_stream(clock: str = "trust") -> Iterator[tuple[NodeProcess, Stream]]:
     port = free_port(socket.SOCK_DGRAM)
     with (
-        running("sensor_bridge", clock_mode="trust", port=port) as node,
+        running("sensor_bridge", clock_mode=clock, port=port) as node,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
 

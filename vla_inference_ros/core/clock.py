@@ -37,9 +37,9 @@ class ClockReading:
     to be synchronised is trusted.
 
     ``offset`` [s] is added to the sender's times now; ``drift`` [s/s] is how much faster than ours
-    the sender's clock runs; ``uncertainty`` [s] is negative while it is being learnt, and 0 where
-    nothing is learnt. ``steps`` counts those of either clock since the start. With ``lower_bound``
-    ages are at least what they seem: the stream has no send times.
+    the sender's clock runs; ``uncertainty`` [s] is negative while it is being learnt or packets
+    contradict it, and 0 where nothing is learnt. ``steps`` counts those of either clock since the
+    start. With ``lower_bound`` ages are at least what they seem: the stream has no send times.
     """
 
     mode: str
@@ -89,6 +89,18 @@ class HostClock:
     def suspecting(self) -> bool:
         """Whether the last packet's times fit nothing known: they tell nothing of its delay."""
         return self._sender.suspecting
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether so many packets contradict the clock, although it was learnt, that nothing of the
+        sender can be told by it.
+        """
+        return self._sender.contradicted
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the last packet may be of any age, although the clock was learnt."""
+        return self._sender.unusable
 
     @property
     def backlog(self) -> bool:

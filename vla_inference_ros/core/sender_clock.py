@@ -4,7 +4,8 @@ Delay is never negative, so a difference (receipt - send time) below the envelop
 before one that came already, is no network's doing: that packet is a suspect, and teaches nothing.
 Some in a row that agree are a step of the sender's clock, and learning starts over from them; a few
 alone were damaged, or overtaken on the way. Until that is known a suspect never looks younger than
-the envelope says, nor younger than its own receipt.
+the envelope says, nor younger than its own receipt. One from far below the envelope may have any
+age, and is `unusable`; `contradictions` tells when that goes for all that the sender sends.
 
 Packets that come faster than their own times allow, one after the other, are a backlog that drains
 (`settling`). Below the envelope they prove that it was learnt from older ones of the same backlog:
@@ -22,6 +23,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from vla_inference_ros.core.contradictions import Contradictions
 from vla_inference_ros.core.envelope import Envelope
 from vla_inference_ros.core.settling import Rush, Settling
 
@@ -85,6 +87,7 @@ class SenderClock:
         self._least_packets, self._least_seconds = packets, seconds
         self._settling = Settling(packets, seconds)
         self._rush = Rush()
+        self._contradictions = Contradictions()
         self._ever_known = False
         self._envelope: Envelope | None = None
         self._newest_sent = 0.0
@@ -121,6 +124,18 @@ class SenderClock:
         return bool(self._suspects)
 
     @property
+    def contradicted(self) -> bool:
+        """Whether so many packets contradict the clock, although it was learnt, that nothing of the
+        sender can be told by it.
+        """
+        return self.calibrated and self._contradictions.erratic
+
+    @property
+    def unusable(self) -> bool:
+        """Whether the last packet may be of any age, although the clock was learnt."""
+        return self.contradicted or (self.calibrated and self._contradictions.from_future)
+
+    @property
     def drift(self) -> float:
         """How much faster than ours the sender's clock runs [s/s]."""
         return -self._envelope.slope if self._envelope else 0.0
@@ -130,8 +145,8 @@ class SenderClock:
         return self._envelope.at(steady_time) if self._envelope else 0.0
 
     def uncertainty(self, steady_time: float) -> float:
-        """Of the offset [s], see `Envelope.uncertainty`; -1 until calibrated."""
-        if self._envelope is None or not self.calibrated:
+        """Of the offset [s], see `Envelope.uncertainty`; -1 until calibrated, and if unusable."""
+        if self._envelope is None or not self.calibrated or self.unusable:
             return -1.0
         return self._envelope.uncertainty(steady_time)
 
@@ -155,6 +170,7 @@ class SenderClock:
             if packet.difference < self._envelope.at(steady_time) and self._rushed:
                 return self._start_over_in_backlog(packet)
             return self._suspect(self._envelope, packet)
+        self._contradictions.add(fits=True, from_future=False)
         notice = self._forget_suspects(self._envelope)
         self._newest_sent = max(self._newest_sent, sent)
         if self._is_doubtful(self._envelope, packet):
@@ -196,11 +212,14 @@ class SenderClock:
 
     def _suspect(self, envelope: Envelope, packet: _Packet) -> Observation:
         self._suspects.append(packet)
-        line = envelope.at(packet.steady)
+        line, agreement = envelope.at(packet.steady), _AGREEMENT + _jitter(envelope)
+        # By less, the way may well have become shorter than it was when the clock was learnt.
+        from_future = line - packet.difference > agreement
+        self._contradictions.add(fits=False, from_future=from_future)
         known = envelope.packets >= _SUSPECTS_BACK
         needed = _SUSPECTS_BACK if packet.difference > line and known else _SUSPECTS_AHEAD
         differences = [each.difference for each in self._suspects][-needed:]
-        agreed = max(differences) - min(differences) <= _AGREEMENT + _jitter(envelope)
+        agreed = max(differences) - min(differences) <= agreement
         if len(differences) < needed or not agreed:
             return Observation(min(packet.difference, line) if known else packet.difference, "")
         step = line - min(differences)
@@ -238,6 +257,7 @@ class SenderClock:
         first, *rest = packets
         self._envelope = Envelope(first.steady, first.difference)
         self._settling = Settling(self._least_packets, self._least_seconds)
+        self._contradictions = Contradictions()
         self._settling.add(first.sent, first.steady, first.difference)
         for packet in rest:
             self._teach(self._envelope, packet)

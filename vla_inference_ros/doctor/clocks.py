@@ -30,6 +30,13 @@ def clock(name: str, heard: Heard, mode: str, age_limit: float) -> Result:
         told += f" or so (still being learnt, {heard.packets} packets)"
     if mode == "receive":
         return ok(check, f"not asked: stamps are times of receipt (measured: {told})", **values)
+    if reading.calibrated and reading.uncertainty < 0:
+        return problem(
+            check,
+            "its packets contradict each other: the bridge uses none of them",
+            f"{_NTP}; do two senders share one address?",
+            **values,
+        )
     if reading.steps:
         status = Status.PROBLEM if reading.steps >= MANY_STEPS else Status.WARNING
         finding = f"it jumped {reading.steps} time(s) within {heard.seconds:.0f} s; {told}"

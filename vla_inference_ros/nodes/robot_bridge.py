@@ -126,6 +126,7 @@ class RobotBridge(VlaNode[RobotBridgeConfig]):
 
     def _publish(self, packet: RobotPacket, received: float) -> None:
         offset, clock = self._stamps.observe(packet.origin_time, packet.send_time, received)
+        self._stamps.check()
         state = convert.robot_state(packet, offset, self.config.base_frame)
         state.clock_uncertainty, state.source_id = clock.uncertainty, self.source_id
         self._state.publish(state)

@@ -11,6 +11,7 @@ from vla_inference_ros.core.clock import ClockReading, HostClock
 from vla_inference_ros.core.rhythm import Rhythm
 from vla_inference_ros.core.troubles import (
     BACKLOG,
+    CLOCK_CONTRADICTED,
     CLOCK_LEARNING,
     CLOCK_STEP,
     LATE,
@@ -28,6 +29,12 @@ LONG_WAY = 0.01  # from the wire to a topic [s]
 _AT_ONCE = 0.0005  # between two clock readings that are taken for one instant [s]
 
 
+class StampError(ValueError):
+    """A packet's times tell nothing of its age."""
+
+    kind = CLOCK_CONTRADICTED
+
+
 class SenderStamps:
     """The clock of one sending host; for the socket's thread alone."""
 
@@ -42,9 +49,23 @@ class SenderStamps:
     @property
     def known(self) -> bool:
         """Whether the last packet's times can be told in this host's clock: that is neither being
-        learnt, nor do they contradict it.
+        learnt, nor do they, or those of others before it, contradict it.
         """
-        return self._reading.calibrated and not self._clock.suspecting
+        doubtful = self._clock.suspecting or self._clock.unusable
+        return self._reading.calibrated and not doubtful
+
+    def check(self) -> None:
+        """Raises StampError if the clock was learnt, and the last packet may still be of any age.
+
+        One that seems older than it is, or came before the clock was learnt, is for its reader to
+        judge.
+        """
+        if self._clock.unusable:
+            raise StampError(
+                f"a packet is not used, as its times contradict the clock of {self._host} as it "
+                "was learnt, or those of others just now do: does the clock jump about, or do two "
+                "send from one address?"
+            )
 
     def observe(
         self, newest_time: float, send_time: float | None, receive_time: float
@@ -70,6 +91,7 @@ class SenderStamps:
             else:
                 self._stream.inform("clock learnt", message)
         self._stream.troubles.keep(CLOCK_LEARNING, not clock.calibrated)
+        self._stream.troubles.keep(CLOCK_CONTRADICTED, self._clock.contradicted)
         if self._clock.backlog:
             self._stream.trouble(
                 BACKLOG,

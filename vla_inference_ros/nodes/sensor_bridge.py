@@ -141,6 +141,7 @@ class SensorBridge(VlaNode[SensorBridgeConfig]):
             return
         newest = float(samples.times[-1])
         offset, clock = stamps.observe(newest, float(samples.send_times[-1]), datagram.receive_time)
+        stamps.check()
         batch = sensor_batch(samples, offset, self.config.frame_id)
         batch.clock_uncertainty, batch.source_id = clock.uncertainty, self.source_id
         self._batches.publish(batch)
