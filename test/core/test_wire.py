@@ -186,6 +186,35 @@ def test_camera_jpeg_of_absurd_size_is_refused_undecoded() -> None:
         camera(jpeg=absurd)
 
 
+def test_camera_sides_are_the_jpegs_if_the_header_says_them() -> None:
+    assert camera(width=64, height=48).width == 64
+    assert camera(width=64.0).height == 48
+    assert camera(b'{"camera": "OAK", "timestamp": 1.7e9, "width": null}').width == 64
+
+
+@pytest.mark.parametrize(("width", "height"), [(48, 64), (192, 16), (32, 96), (63, 47)])
+def test_a_jpeg_of_other_sides_and_as_many_blocks_is_refused(width: int, height: int) -> None:
+    at = JPEG.index(b"\xff\xc0") + 5
+    damaged = JPEG[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + JPEG[at + 4 :]
+    assert camera(jpeg=damaged).width == width  # nothing else tells it
+    with refused("bad JPEG", f"its JPEG's width is {width}, but the camera header says 64"):
+        camera(jpeg=damaged, width=64, height=48)
+    with refused("bad JPEG", f"its JPEG's height is {height}, but the camera header says 48"):
+        camera(jpeg=damaged, height=48)
+
+
+@pytest.mark.parametrize("width", ["64", True, [64], {}])
+def test_camera_sides_are_numbers(width: object) -> None:
+    with refused("bad JSON", "'width' is .*, not a number"):
+        camera(width=width)
+
+
+@pytest.mark.parametrize("width", [0, -64, 64.5, 10**400, float("nan"), float("inf")])
+def test_camera_sides_that_no_jpeg_has_are_refused(width: float) -> None:
+    with refused("bad JPEG", "its JPEG's width is 64"):
+        camera(width=width)
+
+
 def test_camera_limit_is_inclusive() -> None:
     parts = CameraFrame("OAK", NOW, JPEG, 64, 48).pack()
     assert CameraFrame.unpack(parts, 64 * 48).width == 64

@@ -92,7 +92,8 @@ class CameraFrame:
 
     ``timestamp`` is the acquisition time and ``send_time`` (optional on the wire) the time of
     sending, both in seconds on the sender's clock. ``width`` and ``height`` [pixels] are read from
-    the JPEG's own header; the JPEG is not decoded.
+    the JPEG's own header, with which the sender's must agree, if it says them; the JPEG is not
+    decoded.
     """
 
     camera: str
@@ -148,6 +149,8 @@ class CameraFrame:
             width, height = jpeg_size(jpeg)
         except JpegError as error:
             raise WireError("bad JPEG", f"frame of {name}: {error}") from error
+        _check_side(f"frame of {name}", header, "width", width)
+        _check_side(f"frame of {name}", header, "height", height)
         if width * height > max_pixels:
             raise WireError(
                 "JPEG too large",
@@ -172,6 +175,19 @@ def _number(header: Mapping[str, object], key: str) -> float:
         return float(value)
     except OverflowError:  # an integer beyond every float
         return math.inf
+
+
+def _check_side(what: str, header: Mapping[str, object], side: str, pixels: int) -> None:
+    """``pixels`` are the JPEG's. A JPEG of other sides and as many blocks is decoded all the same,
+    with each row of blocks in the wrong place.
+    """
+    if header.get(side) is not None and _number(header, side) != pixels:
+        raise WireError(
+            "bad JPEG",
+            f"{what}: its JPEG's {side} is {pixels}, but the camera header says "
+            f"{reprlib.repr(header[side])}: damaged on the way, or does the sender tell the size "
+            "before it scales?",
+        )
 
 
 @dataclass(frozen=True, slots=True)
