@@ -26,6 +26,7 @@ from vla_inference_ros.recording.run_reader import RunFolder
 from vla_inference_ros.recording.topics import IMAGES
 from vla_inference_ros.recording.traffic import Received
 from vla_inference_ros.report.thumbnails import small_jpeg
+from vla_inference_ros.sim.jpeg_content import cut, emptied
 from vla_inference_ros.sim.scene import PictureFormat
 from vla_inference_ros.sim.source import FolderSource
 from vla_inference_ros.web.picture import small_picture
@@ -100,6 +101,8 @@ JUDGES: dict[str, Judge] = {
     "dataset": into_a_dataset,
     "simulated camera": through_a_folder_of_pictures,
 }
+# Those that look between the markers; the others leave it to them.
+DECODERS = ("VLM", "VLM's check", "VLM's watch", "web view", "report", "dataset")
 
 
 @pytest.mark.parametrize("place", JUDGES)
@@ -121,6 +124,35 @@ def test_what_stands_behind_the_end_changes_no_pixel_and_is_counted(behind: str)
     assert found.oddities == ("bytes behind the JPEG's end",)
     half = pictures.decode(CONTROL + BEHIND[behind], "RGB", (320, 180)).pixels
     np.testing.assert_array_equal(half, pictures.decode(CONTROL, "RGB", (320, 180)).pixels)
+
+
+@pytest.mark.parametrize("place", JUDGES)
+@pytest.mark.parametrize("padding", [b"\0", b"\xff\0", b"\xff"])
+def test_padding_before_the_end_is_taken_everywhere(
+    place: str, padding: bytes, tmp_path: Path
+) -> None:
+    JUDGES[place](CONTROL[:-2] + 100 * padding + CONTROL[-2:], tmp_path)
+
+
+@pytest.mark.parametrize("place", DECODERS)
+@pytest.mark.parametrize("padding", [0, 100])
+def test_a_part_that_comes_twice_is_refused_wherever_pixels_are_made(
+    place: str, padding: int, tmp_path: Path
+) -> None:
+    middle = len(CONTROL) // 2
+    doubled = CONTROL[: middle + 310] + CONTROL[middle:-2] + bytes(padding) + CONTROL[-2:]
+    with pytest.raises((ValueError, FrameError), match="damaged"):
+        JUDGES[place](doubled, tmp_path)
+
+
+@pytest.mark.parametrize("place", JUDGES)
+@pytest.mark.parametrize("damage", [bytes, cut, emptied], ids=lambda each: each.__name__)
+def test_arithmetic_coding_is_refused_everywhere(
+    place: str, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    coded = damage(CONTROL.replace(b"\xff\xc0", b"\xff\xc9", 1))
+    with pytest.raises((ValueError, FrameError), match=r"arithmetic-coded|damaged"):
+        JUDGES[place](coded, tmp_path)
 
 
 @pytest.mark.parametrize("place", JUDGES)

@@ -101,13 +101,37 @@ def test_a_lost_part_between_restarts_is_noticed() -> None:
             decode(data[: len(data) // 2] + data[len(data) // 2 + lost :])
 
 
+PADDED = "padding before the JPEG's end"
+PADDINGS = {"00": b"\0", "FF, stuffed": b"\xff\0", "FF, as fill": b"\xff"}
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("count", [2, 16, MOST_EXTRANEOUS])
-def test_extraneous_bytes_before_the_end_are_odd_and_taken(count: int) -> None:
-    """As many webcams leave them; the first two may be taken for the last block's."""
-    decoded = decode(CONTROL[:-2] + bytes(count) + END, "BGR")
-    np.testing.assert_array_equal(decoded.pixels, pixels(CONTROL))
-    assert set(decoded.oddities) <= {"extraneous bytes before the JPEG's end"}
-    assert decoded.oddities or count <= 2
+@pytest.mark.parametrize("kind", ["baseline", "restarts", "progressive"])
+def test_padding_before_the_end_is_odd_and_taken(padding: str, count: int, kind: str) -> None:
+    """As many webcams leave it; a few bytes are read ahead, and no decoder speaks of them."""
+    unit = PADDINGS[padding]
+    data = KINDS[kind]
+    for least in ((0, 0), (160, 90)):
+        decoded = decode(data[:-2] + unit * (count // len(unit)) + END + b"\0\0", "BGR", least)
+        np.testing.assert_array_equal(decoded.pixels, decode(data, "BGR", least).pixels)
+        if count > 2:
+            assert (PADDED in decoded.oddities) == (padding != "FF, as fill")
+
+
+def test_last_bytes_that_look_like_padding_belong_to_the_picture() -> None:
+    """Coded data may end in 00, or in FF with its stuffed 00, as that of some pictures does."""
+    ends = set()
+    for number in range(3000):
+        flat = np.full((16, 16), 128, np.uint8)
+        flat[number % 16, number // 16 % 16] = number % 251
+        data = cv2.imencode(".jpg", flat, [cv2.IMWRITE_JPEG_QUALITY, 60 + number % 40])[1].tobytes()
+        if data[-3] in (0, 0xFF):
+            ends.add(data[-4:-2])
+            padded = decode(data[:-2] + bytes(32) + END, "GRAY")
+            np.testing.assert_array_equal(padded.pixels, decode(data, "GRAY").pixels)
+            assert padded.oddities == (PADDED,)
+    assert b"\xff\x00" in ends
 
 
 def test_so_much_behind_the_last_block_is_damage() -> None:
@@ -115,7 +139,43 @@ def test_so_much_behind_the_last_block_is_damage() -> None:
         decode(CONTROL[:-2] + bytes(2 * MOST_EXTRANEOUS) + END)
 
 
-def test_extraneous_bytes_do_not_hide_damage_before_them() -> None:
+@pytest.mark.parametrize("padding", [0, 16, 300])
+@pytest.mark.parametrize("length", [64, 400])
+def test_what_is_left_over_but_no_padding_is_damage(length: int, padding: int) -> None:
+    """A decoder that has lost its place leaves as much over as came twice."""
+    dice = random.Random(length)
+    data = KINDS["baseline"]
+    refused = 0
+    for _ in range(15):
+        at = dice.randrange(len(data) // 4, len(data) // 2)
+        for more in (data[at : at + length], dice.randbytes(length).replace(b"\xff", b"\x55")):
+            body = data[:at] + more.rstrip(b"\xff") + data[at:-2]
+            try:
+                decode(body + bytes(padding) + END)
+            except ValueError:
+                refused += 1
+    assert refused >= 26  # by chance some end at the right place
+
+
+def test_the_few_bytes_that_a_decoder_reads_ahead_hide_no_blocks() -> None:
+    """Of a picture whose last rows are flat, in which a block takes a few bits."""
+    image = pixels(CONTROL)
+    image[180:] = 40
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 72])[1].tobytes()
+    for count in range(1, 8):
+        assert 0xFF not in data[-2 - count : -2]
+        with pytest.raises(ValueError, match=r"left over behind its last block|extraneous"):
+            decode(data[:-2] + data[-2 - count : -2] + END)
+        padded = decode(data[:-2] + bytes(count) + END, "BGR")
+        np.testing.assert_array_equal(padded.pixels, decode(data, "BGR").pixels)
+
+
+def test_padding_does_not_stand_in_for_what_lacks() -> None:
+    """A decoder takes padding for the data of the blocks that it lacks, and has some left over."""
+    data = KINDS["baseline"]
+    for lost in (20, 50, 100):
+        with pytest.raises(ValueError, match="damaged"):
+            decode(data[: -2 - lost] + bytes(400) + END)
     spoilt = cut(CONTROL)
     with pytest.raises(ValueError, match="premature end"):
         decode(spoilt[:-2] + bytes(16) + END)

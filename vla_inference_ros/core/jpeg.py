@@ -16,7 +16,8 @@ MOST_WORK = 1_000_000_000  # scans times pixels: half a second, whatever the few
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 # Start-of-frame markers carry the size: C0..CF but for C4 (tables), C8 (reserved), CC (arithmetic).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6})
+_ARITHMETIC_MARKERS = frozenset(range(0xC9, 0xD0)) - {0xCC}
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _TABLES_MARKER, _END_MARKER, _SCAN_MARKER, _METADATA_MARKER = 0xC4, 0xD9, 0xDA, 0xE1
 _NO_PIXELS = frozenset({0xFE, *range(0xE0, 0xF0)})  # comments, and APP0 to APP15
@@ -54,8 +55,9 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 def jpeg_form(data: bytes) -> JpegForm:
     """The form of a JPEG by its markers (ITU-T T.81, annex B).
 
-    :class:`JpegError` if its start, size or end is missing, if a scan that it needs is missing, or
-    if it has more scans than ``MOST_SCANS`` or, with its pixels, than ``MOST_WORK``.
+    :class:`JpegError` if its start, size or end is missing, if a scan that it needs is missing, if
+    it has more scans than ``MOST_SCANS`` or, with its pixels, than ``MOST_WORK``, or if it is
+    arithmetic-coded.
     """
     if not data:
         raise JpegError("the JPEG is empty")
@@ -74,6 +76,8 @@ def jpeg_form(data: bytes) -> JpegForm:
             break
         if marker == _TABLES_MARKER:
             has_tables = True
+        elif marker in _ARITHMETIC_MARKERS:
+            raise _arithmetic()
         elif marker in _FRAME_MARKERS and frame is None:
             frame = _frame(marker, data[begin:end])
         elif marker == _SCAN_MARKER and frame is not None:
@@ -119,6 +123,14 @@ def jpeg_content(data: bytes) -> int:
 
 def _cut(data: bytes) -> JpegError:
     return JpegError(f"JPEG of {len(data)} bytes has no end marker: cut short on the way?")
+
+
+def _arithmetic() -> JpegError:
+    """The decoder takes zeros for arithmetic-coded data that it lacks, and says nothing of it."""
+    return JpegError(
+        "the JPEG is arithmetic-coded, in which damage cannot be told: set the encoder to Huffman "
+        "coding, as cameras have it"
+    )
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -202,8 +214,9 @@ def _frame(marker: int, header: bytes) -> _Frame | None:
     height, width = int.from_bytes(header[1:3], "big"), int.from_bytes(header[3:5], "big")
     if width == 0 or height == 0:
         raise JpegError(f"JPEG says it is {width}x{height}")
-    # Of each component at least the mean of its blocks must come.
-    coming = dict.fromkeys(header[6::3], 1)
+    # All coefficients of each component must come. The standard lets a scan without any content be
+    # left out, but no encoder does, and a decoder does not tell it from one that got lost.
+    coming = dict.fromkeys(header[6::3], (1 << _COEFFICIENTS) - 1)
     return _Frame(width, height, header[5], marker in _PROGRESSIVE_MARKERS, coming)
 
 

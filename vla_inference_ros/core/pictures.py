@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from vla_inference_ros.core.jpeg import JpegError, JpegForm, jpeg_form
 
 MAX_PIXELS = 100_000_000  # of a picture that is decoded: 300 MB
-MOST_EXTRANEOUS = 512  # bytes before the end marker that an encoder may leave
+MOST_EXTRANEOUS = 512  # bytes of padding before the end marker that an encoder may leave
 
 Order = Literal["RGB", "BGR", "GRAY"]
 
@@ -32,6 +34,14 @@ _PNG_FLAGS = {
 }
 # libjpeg-turbo tells of the first thing that is wrong. Behind the last scan nothing can follow.
 _EXTRANEOUS_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+_END = b"\xff\xd9"
+_PADDING = b"\x00\xff"
+_MOST_LIKE_PADDING = 4  # last bytes of coded data that may look so: 00, or FF with its stuffed 00
+_SMALLEST = {"min_width": 1, "min_height": 1}
+
+
+class _LeftOverError(ValueError):
+    """A few bytes before the end marker were not needed for the last block."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +68,16 @@ def picture_size(data: bytes) -> tuple[int, int]:
     return _bounded(form.width, form.height)
 
 
-def decode(data: bytes, order: Order = "RGB", least: tuple[int, int] = (0, 0)) -> Decoded:
+def decode(
+    data: bytes,
+    order: Order = "RGB",
+    least: tuple[int, int] = (0, 0),
+    *,
+    to_last_byte: bool = True,
+) -> Decoded:
     """A JPEG's or PNG's pixels; a JPEG reduced while it is decoded, which costs less, but to no
-    less than ``least`` (width, height) where it was not smaller; (0, 0) does not reduce it.
+    less than ``least`` (width, height) where it was not smaller; (0, 0) does not reduce it. That a
+    baseline JPEG needs all its bytes ``to_last_byte`` takes a second reading to know.
 
     ValueError as :func:`picture_size`, and for a picture that is damaged: one that ends early, has
     a bad code or lacks data. Then a decoder fills in, and the pixels look whole.
@@ -70,7 +87,7 @@ def decode(data: bytes, order: Order = "RGB", least: tuple[int, int] = (0, 0)) -
         return Decoded(_decoded_png(data, order), size)
     form = jpeg_form(data)
     _bounded(form.width, form.height)
-    return _decoded_jpeg(data, form, order, least)
+    return _decoded_jpeg(data, form, order, least, to_last_byte)
 
 
 def _bounded(width: int, height: int) -> tuple[int, int]:
@@ -82,23 +99,70 @@ def _bounded(width: int, height: int) -> tuple[int, int]:
     return width, height
 
 
-def _decoded_jpeg(data: bytes, form: JpegForm, order: Order, least: tuple[int, int]) -> Decoded:
+def _decoded_jpeg(
+    data: bytes, form: JpegForm, order: Order, least: tuple[int, int], to_last_byte: bool
+) -> Decoded:
     oddities = _odd_markers(form)
     width, height = least
     reduction = {"min_width": width, "min_height": height} if width and height else {}
+    decoder = partial(simplejpeg.decode_jpeg, colorspace=order, **reduction)
+
+    def decoded_whole(data: bytes) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = decoder(data)
+        if to_last_byte and form.scans == 1:  # a progressive one's damage is hardly ever so small, and this costs
+            _check_end(data)
+        return pixels
+
+    picture = data[: len(data) - form.trailing]
     try:
         try:
-            pixels = simplejpeg.decode_jpeg(data, order, **reduction)
+            pixels = decoded_whole(picture)
         except ValueError as error:
-            found = _EXTRANEOUS_AT_END.search(str(error))
-            if found is None or int(found[1]) > MOST_EXTRANEOUS:
-                raise
-            oddities = (*oddities, "extraneous bytes before the JPEG's end")
-            pixels = simplejpeg.decode_jpeg(data, order, strict=False, **reduction)
+            pixels = _decoded_without_padding(picture, decoded_whole, error)
+            oddities = (*oddities, "padding before the JPEG's end")
     except ValueError as error:
         raise JpegError(f"the JPEG is damaged: {error}") from error
     size = form.width, form.height
     return Decoded(pixels[..., 0] if order == "GRAY" else pixels, size, oddities)
+
+
+def _check_end(data: bytes) -> None:
+    """_LeftOverError if a JPEG that is decoded without a warning does not need its last byte.
+
+    A decoder reads up to seven bytes ahead and tells of none of them, and in these there is room
+    for blocks.
+    """
+    shortened = data[: -len(_END)].rstrip(b"\xff")[:-1] + _END
+    try:
+        simplejpeg.decode_jpeg(shortened, "GRAY", **_SMALLEST)
+    except ValueError:
+        return
+    raise _LeftOverError("bytes are left over behind its last block")
+
+
+def _decoded_without_padding(
+    data: bytes, decoder: Callable[[bytes], NDArray[np.uint8]], error: ValueError
+) -> NDArray[np.uint8]:
+    """The pixels if ``error`` is of nothing but padding before the end marker, with which ``data``
+    ends; ``error`` or another ValueError if not.
+
+    A decoder that has lost its place leaves bytes over, too, or takes padding for the data that it
+    lacks. So what stands before the padding must be a whole picture by itself.
+    """
+    coded = data[: -len(_END)]
+    picture = coded.rstrip(_PADDING)
+    padding = coded[len(picture) :]
+    found = _EXTRANEOUS_AT_END.search(str(error))
+    if found is None and not isinstance(error, _LeftOverError):
+        raise error
+    if (int(found[1]) if found else 1) > min(len(padding), MOST_EXTRANEOUS):
+        raise error
+    for kept in range(_MOST_LIKE_PADDING + 1):
+        try:
+            return decoder(picture + padding[:kept] + _END)
+        except ValueError as lacking:
+            error = lacking
+    raise error
 
 
 def _odd_markers(form: JpegForm) -> tuple[str, ...]:

@@ -64,14 +64,14 @@ def check(view: View) -> None:
 
 def brightness(view: View) -> pictures.Decoded:
     """The picture (H, W) uint8 grey, a JPEG reduced to no less than WIDTH x HEIGHT, and what is odd
-    about it. Raises :class:`FrameError`.
+    about it. Raises :class:`FrameError`, but not for bytes left over that :func:`decode` finds.
     """
     if isinstance(view.picture, np.ndarray):
         size = picture_size(view)
         grey = cv2.cvtColor(np.ascontiguousarray(view.picture), cv2.COLOR_RGB2GRAY)
         return pictures.Decoded(grey.astype(np.uint8, copy=False), size)
     try:
-        return pictures.decode(view.picture, "GRAY", least=(WIDTH, HEIGHT))
+        return pictures.decode(view.picture, "GRAY", (WIDTH, HEIGHT), to_last_byte=False)
     except ValueError as error:
         raise FrameError(view.name, f"{view.name}: {error}") from error
 
