@@ -15,6 +15,9 @@ TOPIC = "/vla/actions"
 OWN, OTHER = 7, 8  # source ids
 
 
+Hearer = Callable[[ActionChunk, dict[str, Any]], None]
+
+
 class Node:
     """Stands in for the node; the test says when its timer is due, and who publishes."""
 
@@ -22,7 +25,7 @@ class Node:
         self.source_id = OWN
         self.publishers = 1
         self.look: Callable[[], None] | None = None
-        self.hear: Callable[[ActionChunk, dict[str, Any]], None] | None = None
+        self.hear: Hearer | None = None
 
     def create_timer(self, period: float, callback: Callable[[], None], clock: object) -> None:
         self.period, self.look = period, callback
@@ -34,7 +37,7 @@ class Node:
         return []
 
     def create_subscription(
-        self, kind: type, topic: str, callback: Callable[[ActionChunk, dict[str, Any]], None], *args: Any, **more: Any
+        self, kind: type, topic: str, callback: Hearer, *args: Any, **more: Any
     ) -> object:
         self.hear = callback
         return callback

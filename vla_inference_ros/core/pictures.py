@@ -109,7 +109,8 @@ def _decoded_jpeg(
 
     def decoded_whole(data: bytes) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = decoder(data)
-        if to_last_byte and form.scans == 1:  # a progressive one's damage is hardly ever so small, and this costs
+        # A progressive one's damage is hardly ever so small, and this costs.
+        if to_last_byte and form.scans == 1:
             _check_end(data)
         return pixels
 
