@@ -32,6 +32,7 @@ _DAMAGED = {
 _DEAD = {
     "frozen, with a counter": "frozen",
     "two old pictures": "ring",
+    "twelve old pictures": "loop",
     "lens covered": "blank",
 }
 
@@ -59,9 +60,11 @@ class Case:
 
     @property
     def is_dead(self) -> bool:
-        """Whether an input is dead though its stamps go on: no chunk may be OK for long."""
+        """Whether an input is dead though its stamps go on, or its stamps make no sense: no chunk
+        may be OK for long.
+        """
         return any(
-            each.content != OWN or (each.frozen and not each.frozen_stamps)
+            each.content != OWN or each.clock_jitter or (each.frozen and not each.frozen_stamps)
             for each in self.faults.values()
         )
 
@@ -91,6 +94,7 @@ def cases() -> list[Case]:
             "corrupt 100 %": {"corrupt": 1.0},
             "clock +1.5 s": {"clock_step": 1.5},
             "clock -2 s": {"clock_step": -2.0},
+            "clock jumps about by 1 s": {"clock_jitter": 1.0},
             "frozen, stamps too": {"frozen": True},
         }
         if stream == "camera":

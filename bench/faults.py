@@ -8,9 +8,9 @@ with the last packet that it has held back. Then the verdict: how long after the
 the fault touched it named one of the fault's streams, how long after the recovery it was OK and
 named none of them (limit 1 s each), and which others it named, as on a machine that is busy.
 
-Of an input whose content is dead or damaged though its stamps go on, no chunk may be OK later than
-1 s after the first packet that the fault touched. Exit status 1 if a chunk was wrong, a recovery
-too slow, or a verdict late.
+Of an input whose content is dead or damaged though its stamps go on, or whose stamps make no
+sense, no chunk may be OK later than 1 s after the first packet that the fault touched. Exit status
+1 if a chunk was wrong, a recovery too slow, or a verdict late.
 
     .venv/bin/python bench/faults.py [--only "sensor*"] [--seconds 4]
 """
@@ -208,7 +208,7 @@ class Sweep:
         """Set all proxies' faults; when that was [Unix s]."""
         now = time.time()
         for stream, ending in {**before, **faults}.items():
-            if ending.clock_step:
+            if ending.clock_step or ending.clock_jitter:
                 for name in suffering(stream, ending.only):
                     self._truth[name].steps.append(now)
         for stream, proxy in self._proxies.items():
@@ -246,7 +246,7 @@ def _settling_time(faults: Iterable[Faults]) -> float:
 
 
 def _upsets_clock(faults: Faults) -> bool:
-    return bool(faults.clock_step) or faults.delay > _SILENCE
+    return bool(faults.clock_step or faults.clock_jitter) or faults.delay > _SILENCE
 
 
 def main() -> int:

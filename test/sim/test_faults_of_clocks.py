@@ -58,6 +58,24 @@ def test_a_drift_that_is_changed_starts_over() -> None:
     assert ROBOT.times(sent(through, given[-1:])[0])[0, 0] == ROBOT.times(given[-1])[0, 0]
 
 
+@each_format
+def test_a_clock_that_jumps_about_moves_each_packet_by_as_much_as_is_set_either_way(
+    form: Format,
+) -> None:
+    given = packets(form, 100)
+    through = line(form, clock_jitter=0.5)
+    out = sent(through, given)
+    jumps = [
+        form.times(after) - form.times(before) for before, after in zip(given, out, strict=True)
+    ]
+    for jump in jumps:
+        np.testing.assert_allclose(jump, jump[0, 0], atol=1e-6)
+    first = [jump[0, 0] for jump in jumps]
+    assert -0.5 <= min(first) < -0.4
+    assert 0.4 < max(first) <= 0.5
+    assert through.counts.shifted == 100
+
+
 def test_a_camera_header_keeps_what_the_clock_does_not_touch() -> None:
     header = {"camera": "oak", "gain": [1, 2], "timestamp": T, "size": 12}
     given = [json.dumps(header).encode(), jpeg(1), b"depth"]

@@ -34,6 +34,7 @@ _EFFECTS = {
     "corrupt": "probability that one of the {} is damaged",
     "clock_step": "added to all times in {} [s]",
     "clock_drift": "by how much the clock that stamps {} runs fast [ppm]",
+    "clock_jitter": "by how much the clock that stamps {} jumps about, either way [s]",
     "frozen": "whether all {} repeat the content of the first one",
     "frozen_stamps": "whether frozen {} repeat its times as well",
     "content": "what the content of {} is, though their times go on",
@@ -81,6 +82,7 @@ class FaultInjectorConfig:
     camera_corrupt: float = parameter(0.0, **_fault("corrupt", "frames"))
     camera_clock_step: float = parameter(0.0, **_fault("clock_step", "frames"))
     camera_clock_drift: float = parameter(0.0, **_fault("clock_drift", "frames"))
+    camera_clock_jitter: float = parameter(0.0, **_fault("clock_jitter", "frames"))
     camera_frozen: bool = parameter(False, **_fault("frozen", "frames of a camera"))
     camera_frozen_stamps: bool = parameter(True, **_fault("frozen_stamps", "frames"))
     camera_content: str = parameter(OWN, **_content("camera", "frames"))
@@ -93,6 +95,7 @@ class FaultInjectorConfig:
     robot_corrupt: float = parameter(0.0, **_fault("corrupt", "robot packets"))
     robot_clock_step: float = parameter(0.0, **_fault("clock_step", "robot packets"))
     robot_clock_drift: float = parameter(0.0, **_fault("clock_drift", "robot packets"))
+    robot_clock_jitter: float = parameter(0.0, **_fault("clock_jitter", "robot packets"))
     robot_frozen: bool = parameter(False, **_fault("frozen", "robot packets"))
     robot_frozen_stamps: bool = parameter(True, **_fault("frozen_stamps", "robot packets"))
 
@@ -104,6 +107,7 @@ class FaultInjectorConfig:
     sensor_corrupt: float = parameter(0.0, **_fault("corrupt", "datagrams"))
     sensor_clock_step: float = parameter(0.0, **_fault("clock_step", "datagrams"))
     sensor_clock_drift: float = parameter(0.0, **_fault("clock_drift", "datagrams"))
+    sensor_clock_jitter: float = parameter(0.0, **_fault("clock_jitter", "datagrams"))
     sensor_frozen: bool = parameter(False, **_fault("frozen", "datagrams"))
     sensor_frozen_stamps: bool = parameter(True, **_fault("frozen_stamps", "datagrams"))
     sensor_content: str = parameter(OWN, **_content("sensor", "datagrams"))

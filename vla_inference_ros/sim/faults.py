@@ -26,6 +26,7 @@ LIMITS = {
     "corrupt": (0.0, 1.0),
     "clock_step": (-1e9, 1e9),
     "clock_drift": (-1e5, 1e5),
+    "clock_jitter": (0.0, 1e9),
 }
 LONGEST_HOLD = 0.5  # how long a packet waits to be overtaken before it goes anyway [s]
 _MOST_FLIPPED_BITS = 8
@@ -39,10 +40,11 @@ class Faults:
     ``delay`` and ``jitter`` (uniform, from 0) [s] add up. ``loss``, ``reorder`` (sent after the
     next one), ``duplicate`` and ``corrupt`` are probabilities of each packet. ``clock_step`` [s]
     and ``clock_drift`` [ppm, from the first time that it is applied to] move every time inside the
-    packets. ``frozen`` repeats the content of the first packet after it is set at the rate of
+    packets, and ``clock_jitter`` [s] those of each packet by up to that either way, as a clock that
+    jumps about. ``frozen`` repeats the content of the first packet after it is set at the rate of
     those that come, with its times unless ``frozen_stamps`` is false. ``content`` is one of the
-    stream's ``spoilt.CONTENTS``. Only packets of sources (cameras) whose name
-    contains ``only`` suffer.
+    stream's ``spoilt.CONTENTS``. Only packets of sources (cameras) whose name contains ``only``
+    suffer.
     """
 
     delay: float = 0.0
@@ -53,6 +55,7 @@ class Faults:
     corrupt: float = 0.0
     clock_step: float = 0.0
     clock_drift: float = 0.0
+    clock_jitter: float = 0.0
     frozen: bool = False
     frozen_stamps: bool = True
     content: str = OWN
@@ -114,6 +117,7 @@ class FaultLine:
         self._format = form
         self._dice = Random(f"{seed} {form.name}")
         self._damage = Random(f"{seed} {form.name} damage")
+        self._clock = Random(f"{seed} {form.name} clock")
         self._number = itertools.count()  # decides between packets that are due at the same time
         self._queue: list[tuple[float, int, Packet]] = []  # a heap
         self._held: dict[str, tuple[float, list[Packet]]] = {}  # since when due, by source
@@ -201,7 +205,7 @@ class FaultLine:
             except WireError:
                 return packet
             self._count("spoilt")
-        clock_is_off = bool(faults.clock_step or faults.clock_drift)
+        clock_is_off = bool(faults.clock_step or faults.clock_drift or faults.clock_jitter)
         if not (faults.frozen or clock_is_off):
             return packet
         try:
@@ -218,7 +222,8 @@ class FaultLine:
             if self._drift_start is None:
                 self._drift_start = float(times[0, 0])
             drift = faults.clock_drift * 1e-6 * (times - self._drift_start)
-            times = times + faults.clock_step + drift
+            jump = self._clock.uniform(-faults.clock_jitter, faults.clock_jitter)
+            times = times + faults.clock_step + drift + jump
         elif faults.frozen_stamps:
             return packet  # byte for byte
         return self._format.with_times(packet, times)

@@ -25,11 +25,14 @@ from vla_inference_ros.sim.jpeg_content import (
 _DARK = 6.0  # brightness of what a covered lens gives, and its noise [levels of 255]
 _NOISE = 4.0
 
+_RINGS = {"ring": 2, "loop": 12}  # pictures
+
 OWN = "own"  # what the packet brings
 CAMERA_CONTENTS = {
     OWN: "its own",
     "frozen": "the first picture again and again, each with a new comment",
     "ring": "two old pictures by turns",
+    "loop": "the first twelve pictures again and again",
     "blank": "black with noise, as of a covered lens",
     "twin": "the newest picture of the first camera, from all",
     "zeroed": "the coded data all zeros",
@@ -73,11 +76,9 @@ class SpoiltContent:
                 self._kept[first] = [frame.jpeg]
             return self._kept[first][0]
         kept = self._kept.setdefault(frame.camera, [])
-        if self._what == "ring":
-            if len(kept) < 2:
-                kept.append(frame.jpeg)
-            kept.reverse()
-            return kept[0]
+        if self._what in _RINGS:
+            kept.append(frame.jpeg if len(kept) < _RINGS[self._what] else kept.pop(0))
+            return kept[-1]
         if not kept:
             make = {"blank": _blank, "endless": endless, "frozen": lambda jpeg: jpeg}
             kept.append(make[self._what](frame.jpeg))
