@@ -15,6 +15,7 @@ from vla_inference_ros.recording.recording import RecordingError
 
 _ENCODINGS = ("ros2msg", "ros2idl")  # of the types of ROS 2
 PARTS = "its parts"  # what is counted of a file that is damaged
+FILES = "its files"  # and of a bag, if nothing can be read of some
 
 
 class McapFiles:
@@ -24,8 +25,9 @@ class McapFiles:
         self.topics: dict[str, Topic] = {}
         self._path = path
         self._decompressed: list[Decompressed] = []  # is there as long as this is
-        self._scans = [self._scanned(file) for file in files]
-        self.complete = all(scan.complete for scan in self._scans)
+        self._unread: list[RecordingError] = []  # files of which nothing can be read
+        self._scans = list(self._scanned_all(files))
+        self.complete = not self._unread and all(scan.complete for scan in self._scans)
         for scan in self._scans:
             for channel in scan.channels.values():
                 self.topics[channel.topic] = Topic(
@@ -35,6 +37,16 @@ class McapFiles:
                 )
         if not self.complete and not any(len(scan.starts) for scan in self._scans):
             raise RecordingError(f"{path} was cut off before its first messages were whole")
+
+    def _scanned_all(self, files: Sequence[Path]) -> Iterator[McapScan]:
+        """Those that can be read; RecordingError if none can."""
+        for file in files:
+            try:
+                yield self._scanned(file)
+            except RecordingError as error:
+                self._unread.append(error)
+        if len(self._unread) == len(files):
+            raise self._unread[0]
 
     def _scanned(self, file: Path) -> McapScan:
         try:
@@ -66,6 +78,8 @@ class McapFiles:
                 elif channel.topic in topics:
                     tell(channel.topic, count, f"{scan.name}: in parts that are damaged")
 
+        for error in self._unread:
+            tell(FILES, 1, str(error))
         wanted = [
             (scan, {number for number, each in scan.channels.items() if each.topic in topics})
             for scan in self._scans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def recover_bag(path: Path) -> list[str]:
         )
     is_by_file = any(is_compressed(each) for each in found)
     names = sorted({plain_name(each) for each in found}, key=in_order)
-    done = [_recovered(each) if is_by_file else finish(each) for each in names]
-    lines = [line for each in done for line in each.lines]
+    done, unread = _each_recovered(names, is_by_file)
+    lines = [line for each in done for line in each.lines] + list(_left_out(unread))
     compression: Compression = "FILE" if is_by_file else done[0].compression
     if problem := _trouble(path, any(each.is_changed for each in done), compression):
         old = path / METADATA_FILE
@@ -64,6 +65,32 @@ def recover_bag(path: Path) -> list[str]:
         write_metadata(path, information("mcap", summaries, compression))
         lines.append(f"{METADATA_FILE}: {problem}, made anew")
     return lines
+
+
+def _each_recovered(
+    names: Iterable[Path], is_by_file: bool
+) -> tuple[list[Done], dict[Path, RecordingError]]:
+    """What was made of a bag's files, and those of which nothing can be made; the error of one of
+    them if that is so of all.
+    """
+    done: list[Done] = []
+    unread: dict[Path, RecordingError] = {}
+    for each in names:
+        try:
+            done.append(_recovered(each) if is_by_file else finish(each))
+        except RecordingError as error:
+            unread[each] = error
+    if not done:
+        raise next(iter(unread.values()))
+    return done, unread
+
+
+def _left_out(unread: Mapping[Path, RecordingError]) -> Iterator[str]:
+    """Take files out of their bag, which is complete without them; what is told of each."""
+    for plain, error in unread.items():
+        for path in (plain, plain.with_name(plain.name + SUFFIX)):
+            if path.exists():
+                yield f"{path.name}: left out, kept as {keep_aside(path).name}: {error}"
 
 
 def _recovered(plain: Path) -> Done:
