@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fake_recording import FakeRecording
+from saved_run import only, written
 
 from vla_inference_ros.export.command import main
 from vla_inference_ros.export.to_run import to_run
@@ -270,3 +271,13 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     assert peaks[1] - peaks[0] < MOST_GROWTH, peaks
     size = sum(path.stat().st_size for path in (tmp_path / "30").rglob("*.jpg"))
     assert size / 1000 > 3 * MOST_GROWTH  # what it would need if it kept the pictures
+
+
+def test_what_was_left_out_is_told_also_if_nothing_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = written(tmp_path)
+    only(folder, "sensor_*.npz").write_bytes(b"")
+    assert main([str(folder), "--to", "csv"]) == 1  # none of its action chunks has steps
+    said = capsys.readouterr().err
+    assert "vla-export: left out, since it is odd: " in said

@@ -141,7 +141,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         edited("frames_*.csv", "clock_offset,view", "offset,view"),
         r"frames_\S+ lacks the column\(s\) clock_offset$",
     ),
-    "an empty CSV": (cut("robot_state_*.csv", 0.0), r"robot_state_\S+ lacks the column"),
+    "an empty CSV": (cut("robot_state_*.csv", 0.0), r"robot_state_\S+ ends in its first line"),
     "no number in a cell": (
         edited("robot_state_*.csv", ",-1,", ",minus one,"),
         r"robot_state_\S+, line 3: pose_x is 'minus one', which is no number",

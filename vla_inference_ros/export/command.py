@@ -87,12 +87,17 @@ def _export(arguments: argparse.Namespace) -> list[str]:
         print(f"{path} was not finished: what is there of it is exported")
     end = end_of(path)
     folder = free_name(output / own.name)
-    if arguments.to == "run":
-        lines = to_run(recording, output, end)
-    elif arguments.to == "csv":
-        lines = to_csv(recording, folder, end, arguments.ascans)
-    else:
-        lines = _to_lerobot()(recording, folder, end, arguments.task)
+    try:
+        if arguments.to == "run":
+            lines = to_run(recording, output, end)
+        elif arguments.to == "csv":
+            lines = to_csv(recording, folder, end, arguments.ascans)
+        else:
+            lines = _to_lerobot()(recording, folder, end, arguments.task)
+    except RecordingError:  # perhaps since too much was left out
+        for line in recording.odd.lines():
+            print(f"vla-export: {printable(line)}", file=sys.stderr)
+        raise
     return lines + recording.odd.lines()
 
 

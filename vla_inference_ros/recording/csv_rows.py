@@ -54,8 +54,13 @@ def rows(path: Path, columns: Sequence[str], leaving: Leaving) -> Iterator[Row]:
 def _rows(
     path: Path, lines: Iterator[str], columns: Sequence[str], leaving: Leaving
 ) -> Iterator[Row]:
+    first = next(lines, "")
+    if not first.endswith("\n") and ",".join(columns).startswith(first):
+        what = _cut_off(f"{path} ends in its first line")
+        leaving.out(OddError("a file that was only begun", what))
+        return
     try:
-        heading = cells_of(next(lines, ""))
+        heading = cells_of(first)
     except UnicodeError as error:
         raise RecordingError(f"{path} is no text in UTF-8: {_cut_off('line 1', error)}") from error
     except ValueError as error:
@@ -95,5 +100,6 @@ def cells_of(line: str) -> list[str]:
         raise ValueError(str(error)) from error
 
 
-def _cut_off(where: str, what: object) -> str:
-    return f"{where}: {what}. If its recorder was killed, run `vla-recover` on the folder first"
+def _cut_off(where: str, what: object = "") -> str:
+    told = f"{where}: {what}" if what else where
+    return f"{told}. If its recorder was killed, run `vla-recover` on the folder first"

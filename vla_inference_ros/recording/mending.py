@@ -47,8 +47,7 @@ def mend_lines(path: Path, headings: Sequence[Sequence[str]]) -> Mended:
         columns = _cells(first)
         widths = Counter(len(cells) for line in file if (cells := _cells(line)))
     if not first.endswith(b"\n"):
-        os.truncate(path, 0)
-        return Mended(0)
+        return _begun(path, first, headings[0])
     is_lost = not columns
     if is_lost:
         width = widths.most_common(1)[0][0] if widths else 0
@@ -71,6 +70,16 @@ def mend_lines(path: Path, headings: Sequence[Sequence[str]]) -> Mended:
     heading = first if not is_lost else ",".join(columns).encode() + b"\n"
     kept = _written_anew(path, _whole_rows(path, heading, len(columns)))
     return Mended(entries, damaged + is_lost, kept)
+
+
+def _begun(path: Path, first: bytes, heading: Sequence[str]) -> Mended:
+    """Of a table that has not even its first line: it gets it."""
+    line = ",".join(heading).encode() + b"\n"
+    if not line.startswith(first):
+        return Mended(0, 1, _written_anew(path, [line]))
+    with path.open("r+b") as file:
+        file.write(line)
+    return Mended(0)
 
 
 def _whole_rows(path: Path, heading: bytes, width: int) -> Iterator[bytes]:

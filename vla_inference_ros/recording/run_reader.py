@@ -84,7 +84,10 @@ class RunFolder:
         """All sensor samples, in the datagrams that they came in."""
         leaving = self.odd.reading("sensor samples")
         for file in self._files(SENSOR):
-            yield from read_samples(file, leaving)
+            try:
+                yield from read_samples(file, leaving)
+            except OddError as error:
+                leaving.out(error)
 
     def results(self) -> Iterator[Result]:
         """All action chunks."""

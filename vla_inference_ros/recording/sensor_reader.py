@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ def read_samples(path: Path, leaving: Leaving) -> Iterator[Received[SensorDatagr
 
     Samples of equal ``recv_timestamps`` in a row came in one. Where a file has none, it is those of
     equal send times, or, if every sample has its own, as many as fit; they count as received when
-    the last one was sent. RecordingError if the file is damaged.
+    the last one was sent. OddError if the file is damaged, perhaps after some of them; and
+    RecordingError if it cannot be read or holds something else.
     """
     rest: NDArray[np.void] | None = None
     for block in _blocks(path, leaving):
@@ -182,8 +184,13 @@ def _opened(path: Path) -> Iterator[dict[str, _Column]]:
     except RecordingError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
-        raise RecordingError(
-            f"{path} is damaged: {error}. Was it cut off when it was copied?"
-        ) from error
+        raise _damaged(path, error) from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a place before the file's beginning, by a wrong number
+            raise _damaged(path, error) from error
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, error: Exception) -> OddError:
+    what = f"{path} is damaged: {error}. Was it cut off when it was copied?"
+    return OddError("a damaged file", what)
