@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from vla_inference_ros.recording import mcap_format as mcap
+from vla_inference_ros.recording.chunk_times import are_right
 from vla_inference_ros.recording.mcap_chunks import ZSTD_MAGIC, Chunk, is_as_written, open_chunk
 from vla_inference_ros.recording.mcap_file import Entries
 from vla_inference_ros.recording.mcap_format import McapError
-from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_record import ChunkHead, Record, head_of, says_its_length
 from vla_inference_ros.recording.mcap_records import Damage, walk, walk_file
-from vla_inference_ros.recording.mcap_scan import Loss, McapScan, entries_of, head_of, indexed
+from vla_inference_ros.recording.mcap_scan import Loss, McapScan, entries_of, indexed
 
 BAG_METADATA = "rosbag2"  # the name of the record that says what metadata.yaml says
 
@@ -32,11 +33,22 @@ class Part:
     is_whole: bool = True
     is_changed: bool = False  # its checksum is wrong, though all its records are there
     is_by_message: bool = False  # its messages are compressed themselves
+    unknown: Counter[int] = field(default_factory=Counter)  # its messages whose topic is lost
 
     @property
     def messages(self) -> Counter[int]:
         """How many whole ones there are in a chunk, by channel."""
         return Counter({channel: len(found) for channel, found in self.entries.items()})
+
+    @property
+    def places(self) -> set[int]:
+        """Where they begin in the chunk."""
+        return {place for found in self.entries.values() for _, place in found}
+
+    def take_out(self, start: int, last: int) -> None:
+        """Drop what has other log times than those from ``start`` to ``last`` [ns]."""
+        for channel, found in self.entries.items():
+            self.entries[channel] = [each for each in found if start <= each[0] <= last]
 
 
 def parts_of(file: BinaryIO, scan: McapScan) -> Iterator[Part]:
@@ -61,7 +73,7 @@ def _chunk(file: BinaryIO, found: Record, scan: McapScan) -> Part:
     except McapError:
         part.is_whole = False
         return part
-    part.is_whole = not chunk.is_cut
+    part.is_whole = not chunk.is_cut and says_its_length(file, found, chunk.head)
     head, size, length = chunk.head, found.end - found.begin, chunk.end - chunk.begin
     part.index = mcap.ChunkIndex(
         head.start, head.last, found.begin, size, {}, 0,
@@ -76,9 +88,23 @@ def _chunk(file: BinaryIO, found: Record, scan: McapScan) -> Part:
             if channel in scan.channels:
                 part.entries.setdefault(channel, []).append((stamp, inner.begin - chunk.begin))
             else:
-                part.is_whole = False
-    part.is_changed = part.is_whole and not is_as_written(chunk)
+                part.unknown[channel] += 1
+    part.is_changed = not chunk.is_cut and not is_as_written(chunk)
+    if part.is_changed or not part.is_whole or not scan.is_indexed:
+        _check_times(part, head)
     return part
+
+
+def _check_times(part: Part, head: ChunkHead) -> None:
+    """What is damaged may look like a message, but has hardly a time of the chunk's. If that is so
+    of most, it is the chunk's own times that are.
+    """
+    stamps = [stamp for found in part.entries.values() for stamp, _ in found]
+    outside = sum(not head.start <= stamp <= head.last for stamp in stamps)
+    if head.last and outside:
+        part.is_whole = False
+        if are_right(outside, len(stamps)):
+            part.take_out(head.start, head.last)
 
 
 def _is_compressed(stream: BinaryIO) -> bool:
@@ -172,9 +198,12 @@ class Contents:
         self.size = found.end
 
     def _add_chunk(self, file: BinaryIO, scan: McapScan, part: Part, found: Record) -> None:
-        if not part.is_whole:
-            lost = indexed(file, found.end, scan.size) - part.messages
+        lost: Counter[int] = Counter()
+        if not part.is_whole or part.is_changed:
+            lost = indexed(file, found.end, scan.size) - part.messages - part.unknown
+        if not part.is_whole or lost:
             self.losses.append(Loss(f"the chunk at byte {found.begin} is damaged", lost))
+        self.unknown += part.unknown
         chunk = part.chunk
         if chunk is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO
 
 from vla_inference_ros.recording import mcap_format as mcap
@@ -30,9 +30,11 @@ class McapCopy(McapFile):
         self.flush()
         self._append_chunk(_pieces(stream, index.offset, index.size), index, entries)
 
-    def copy_messages(self, stream: BinaryIO, begin: int, end: int) -> None:
-        """The whole messages between two places, but for those on channels that are not known, and
-        the topics that stand between them.
+    def copy_messages(
+        self, stream: BinaryIO, begin: int, end: int, only: Collection[int] | None = None
+    ) -> None:
+        """The whole messages between two places, or those of them that are at certain places, but
+        for those on channels that are not known, and the topics that stand between them.
         """
         known = {channel.id for channel in self._channels}
         for found in walk(stream, begin, end):
@@ -40,6 +42,8 @@ class McapCopy(McapFile):
                 continue
             stream.seek(found.begin)
             if found.opcode == mcap.MESSAGE:
+                if only is not None and found.begin not in only:
+                    continue
                 data = mcap.read_exactly(stream, found.end - found.begin)
                 channel, _, stamp, _ = mcap.MESSAGE_HEAD.unpack_from(data, mcap.RECORD.size)
                 if channel in known:

@@ -282,7 +282,8 @@ class McapFile:
                 numbers = b"".join(number.to_bytes(8, "little") for number in (place, len(group)))
                 offsets += mcap.record(mcap.SUMMARY_OFFSET, bytes([opcode]), numbers)
                 place += len(group)
-        self._append([bag, end, *groups.values(), offsets, mcap.footer(start, place)])
+        summary = [*groups.values(), offsets]
+        self._append([bag, end, *summary, mcap.footer(start, place, summary)])
         self.has_ended = True
 
     def is_there(self) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vla_inference_ros.recording.bag_message import RawMessage, TellLost, Topic
 from vla_inference_ros.recording.compressed import Decompressed, is_compressed, plain
+from vla_inference_ros.recording.lost_types import restore_types
 from vla_inference_ros.recording.mcap_format import McapError, Schema
 from vla_inference_ros.recording.mcap_order import messages
 from vla_inference_ros.recording.mcap_scan import Loss, McapScan
@@ -58,6 +59,7 @@ class McapFiles:
                 scan = McapScan(source.path, str(file))
                 if source.is_damaged:
                     scan.losses.append(Loss(source.trouble, Counter()))
+            restore_types(scan)
             check_ros2(scan)
         except McapError as error:
             raise RecordingError(f"{file} cannot be read: {error}") from error
@@ -99,16 +101,17 @@ class McapFiles:
 
 def check_ros2(scan: McapScan) -> None:
     """McapError if a file is of another system than ROS 2. Some recorders leave out that it is, and
-    some damage takes it; then every topic must look so.
+    some damage takes or changes it; then every topic must look so.
     """
     if scan.profile == "ros2":
         return
-    if scan.profile:
+    if scan.profile == "ros1" or (scan.profile and not scan.channels):
         raise McapError(f"its profile is {scan.profile!r}, not 'ros2'")
     for channel in scan.channels.values():
         schema = scan.schemas.get(channel.schema)
         encoding = schema.encoding if schema else ""
-        if channel.encoding != "cdr" or encoding not in _ENCODINGS:
+        is_lost = schema is None and bool(scan.losses)
+        if channel.encoding != "cdr" or not (is_lost or encoding in _ENCODINGS):
             raise McapError(
                 f"its profile is {scan.profile or ''!r}, not 'ros2', and {channel.topic} is not of "
                 f"ROS 2 either (its messages are {channel.encoding!r}, its type {encoding!r})"

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+from zlib import crc32
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
@@ -23,6 +24,7 @@ MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence number, log time, pub
 CHUNK_HEAD = struct.Struct("<QQQI")  # first and last log time, size, CRC-32
 FOOTER_SIZE = RECORD.size + 20 + len(MAGIC)
 _INDEX_ENTRY = struct.Struct("<QQ")  # log time, where in the chunk
+_CRC_SIZE = 4
 _FOOTER = struct.Struct("<QQI")  # where the summary and its offsets start, CRC-32
 _STATISTICS = struct.Struct("<QHIIIIQQ")
 
@@ -243,9 +245,16 @@ def message_index(channel: int, entries: Iterable[tuple[int, int]]) -> bytes:
     return record(MESSAGE_INDEX, struct.pack("<HI", channel, len(data)), data)
 
 
-def footer(summary: int, offsets: int) -> bytes:
-    """The file's end: where its summary starts and where the summary's offsets do."""
-    return record(FOOTER, _FOOTER.pack(summary, offsets, 0)) + MAGIC
+def footer(summary: int, offsets: int, pieces: Iterable[bytes] = ()) -> bytes:
+    """The file's end: where its summary starts and where the summary's offsets do, and, if the
+    summary's ``pieces`` are given, the checksum of all that.
+    """
+    end = record(FOOTER, _FOOTER.pack(summary, offsets, 0))[:-_CRC_SIZE]
+    crc = 0
+    for piece in pieces:
+        crc = crc32(piece, crc)
+    crc = crc32(end, crc) if crc else 0
+    return end + crc.to_bytes(_CRC_SIZE, "little") + MAGIC
 
 
 def summary_start(end: bytes) -> int | None:

@@ -74,6 +74,23 @@ def chunk_head(stream: BinaryIO, found: Record) -> ChunkHead:
     return ChunkHead(start, last, size, crc, name, stream.tell(), compressed)
 
 
+def head_of(stream: BinaryIO, found: Record) -> tuple[int, int]:
+    """A message's channel and log time; the stream then stands at its data."""
+    stream.seek(found.at)
+    head = mcap.read_exactly(stream, mcap.MESSAGE_HEAD.size)
+    channel, _, stamp, _ = mcap.MESSAGE_HEAD.unpack(head)
+    return channel, stamp
+
+
+def says_its_length(stream: BinaryIO, found: Record, head: ChunkHead) -> bool:
+    """Whether a chunk as it was found is what all its lengths say, which other readers rely on."""
+    if not head.compression and head.size != head.compressed:
+        return False
+    stream.seek(found.begin)
+    _, length = mcap.RECORD.unpack(mcap.read_exactly(stream, mcap.RECORD.size))
+    return bool(length == found.length and head.end == found.end)
+
+
 def is_sound(stream: BinaryIO, found: Record) -> bool:
     """Whether a record's content is what its opcode says."""
     if found.opcode >= _PRIVATE:

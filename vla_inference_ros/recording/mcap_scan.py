@@ -15,11 +15,17 @@ from typing import BinaryIO
 
 from vla_inference_ros.core.regular_file import open_regular
 from vla_inference_ros.recording import mcap_format as mcap
+from vla_inference_ros.recording.chunk_times import ChunkTimes
 from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_format import McapError
-from vla_inference_ros.recording.mcap_record import Record
+from vla_inference_ros.recording.mcap_record import Record, head_of
 from vla_inference_ros.recording.mcap_records import Damage, next_record, walk, walk_file
-from vla_inference_ros.recording.mcap_summary import Summary, read_summary, tells_of_all
+from vla_inference_ros.recording.mcap_summary import (
+    Summary,
+    has_summary,
+    read_summary,
+    tells_of_all,
+)
 
 _RUN_SIZE = 4 << 20  # of messages outside of chunks that are read together [bytes]
 
@@ -53,6 +59,8 @@ class McapScan:
             self.complete = _ends(file, self.size)
             self._read_header(file)
             self.summary = read_summary(file, self.size) if self.complete else None
+            # Other readers rely on it.
+            self.end_is_damaged = self.complete and not self.summary and has_summary(file)
             self.is_indexed = bool(self.summary and tells_of_all(file, self.begin, self.summary))
             if self.summary and self.is_indexed:
                 for chunk in self.summary.chunks:
@@ -172,6 +180,7 @@ class McapScan:
                 losses.append(Loss(str(error), indexed(file, end, self.size)))
                 return
             stream, at, stop, is_cut = chunk.stream, chunk.begin, chunk.end, chunk.is_cut
+            times = ChunkTimes(chunk)
         read: Counter[int] = Counter()
         damage: Damage | None = None
         for found in walk(stream, at, stop):
@@ -179,6 +188,12 @@ class McapScan:
                 damage = damage or found
             elif found.opcode == mcap.MESSAGE:
                 channel, stamp = head_of(stream, found)
+                is_doubtful = is_chunk and (damage is not None or not self.is_indexed)
+                if is_doubtful:
+                    if not times.has(stamp):
+                        damage = damage or Damage(found.begin, found.end)
+                        continue
+                    stream.seek(found.at + mcap.MESSAGE_HEAD.size)
                 read[channel] += 1
                 size = found.length - mcap.MESSAGE_HEAD.size
                 is_wanted = channel in channels
@@ -280,11 +295,3 @@ def start_of(file: BinaryIO, found: Record) -> int:
     file.seek(found.at)
     (start,) = mcap.Fields(mcap.read_exactly(file, 8)).take("<Q")
     return int(start)
-
-
-def head_of(stream: BinaryIO, found: Record) -> tuple[int, int]:
-    """A message's channel and log time; the stream then stands at its data."""
-    stream.seek(found.at)
-    head = mcap.read_exactly(stream, mcap.MESSAGE_HEAD.size)
-    channel, _, stamp, _ = mcap.MESSAGE_HEAD.unpack(head)
-    return channel, stamp

@@ -6,6 +6,7 @@ messages are in none. To believe such a one would be to read a part and call it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -59,6 +60,12 @@ def read_summary(file: BinaryIO, size: int) -> Summary | None:
     return found
 
 
+def has_summary(file: BinaryIO) -> bool:
+    """Whether a finished file says that it has a summary, whole or not."""
+    file.seek(-mcap.FOOTER_SIZE, os.SEEK_END)
+    return bool(mcap.summary_start(file.read()))
+
+
 def _is_as_written(file: BinaryIO, start: int, end: bytes) -> bool:
     """Whether the summary's checksum is right, or there is none."""
     told = int.from_bytes(end[-len(mcap.MAGIC) - _CRC_SIZE : -len(mcap.MAGIC)], "little")
@@ -110,14 +117,17 @@ def _stand_there(file: BinaryIO, chunks: Sequence[mcap.ChunkIndex]) -> bool:
     return True
 
 
-def contradicts(summary: Summary, chunks: int, statistics: mcap.Statistics) -> bool:
-    """Whether a summary says otherwise than what was found in the file: so many chunks, and such
+def contradicts(
+    summary: Summary, chunks: Sequence[mcap.ChunkIndex], statistics: mcap.Statistics
+) -> bool:
+    """Whether a summary says otherwise than what was found in the file: such ``chunks`` and
     ``statistics``. One that does not say is no contradiction.
     """
     told = summary.statistics
-    if told is not None and (told.told != statistics.messages or told.chunks != chunks):
+    if told is not None and (told.told != statistics.messages or told.chunks != len(chunks)):
         return True
-    return len(summary.chunks) not in (0, chunks)
+    places = sorted(each.offset for each in summary.chunks)
+    return bool(places) and places != [each.offset for each in chunks]
 
 
 def _hides(file: BinaryIO, at: int, end: int) -> bool:

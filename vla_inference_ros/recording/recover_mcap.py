@@ -24,6 +24,7 @@ from vla_inference_ros.recording.bag_metadata import (
     summary_of,
 )
 from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.lost_types import restore_types
 from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_contents import Contents, Part, parts_of
 from vla_inference_ros.recording.mcap_copy import McapCopy
@@ -67,6 +68,7 @@ class Survey:
     contents: Contents
     is_good: bool
     is_damaged: bool
+    types: list[str]  # that are lost, in words
 
     @classmethod
     def of(cls, path: Path, name: str = "") -> Survey:
@@ -74,6 +76,7 @@ class Survey:
         name = name or str(path)
         try:
             scan = McapScan(path, name)
+            types = restore_types(scan)
             check_ros2(scan)
             with path.open("rb") as file:
                 contents = Contents.read(file, scan)
@@ -83,10 +86,9 @@ class Survey:
             why = f"{scan.losses[0].why}, and there is no whole message"
             raise RecordingError(f"{name} cannot be completed: {why}")
         found = scan.summary
-        is_damaged = contents.is_damaged or bool(
-            found and contradicts(found, len(contents.chunks), contents.statistics)
-        )
-        return cls(scan, contents, scan.complete and not is_damaged, is_damaged)
+        is_damaged = contents.is_damaged or scan.end_is_damaged or bool(types)
+        is_damaged |= bool(found and contradicts(found, contents.chunks, contents.statistics))
+        return cls(scan, contents, scan.complete and not is_damaged, is_damaged, types)
 
     def as_it_is(self, file_name: str) -> Done:
         """Of a file that was left so."""
@@ -103,7 +105,7 @@ def finish(path: Path, name: str = "") -> Done:
     if survey.is_good:
         return survey.as_it_is(path.name)
     if survey.is_damaged:
-        return _written_anew(path, survey.scan, survey.contents)
+        return _written_anew(path, survey)
     return _ended(path, survey.scan, survey.contents)
 
 
@@ -184,14 +186,16 @@ def _end(writer: McapCopy, scan: McapScan, contents: Contents, aside: Path | Non
             begin, end = (place - contents.keep for place in (cut.found.begin, cut.found.end))
             found = Record.between(mcap.CHUNK, begin, end)
             chunk = open_chunk(copy, found)
-            writer.copy_messages(chunk.stream, chunk.begin, chunk.end)
+            places = {place + chunk.begin for place in cut.places}
+            writer.copy_messages(chunk.stream, chunk.begin, chunk.end, places)
             writer.flush()
     summary = summary_of(scan.path.name, writer.statistics, _topics(scan))
     writer.finish(as_yaml(information("mcap", [summary], _compression(contents))))
 
 
-def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
+def _written_anew(path: Path, survey: Survey) -> Done:
     """Write what is whole to a new file that takes the place of the damaged one."""
+    scan, contents = survey.scan, survey.contents
     part = free_name(path, ".part")
     writer = McapCopy(part, header=scan.header)
     try:
@@ -214,6 +218,7 @@ def _written_anew(path: Path, scan: McapScan, contents: Contents) -> Done:
         f"kept as {kept.name}",
         *_losses(scan, contents),
         *_changes(scan, contents),
+        *survey.types,
     ]
     return Done(summary, True, lines, _compression(contents))
 
@@ -230,14 +235,18 @@ def _copy(writer: McapCopy, file: BinaryIO, part: Part) -> None:
         writer.copy_messages(file, found.begin, found.end)
     elif found.opcode in (mcap.METADATA, mcap.ATTACHMENT):
         writer.copy_other(file, found)
-    elif part.chunk is not None and (part.is_changed or not part.is_whole):
-        writer.copy_messages(part.chunk.stream, part.chunk.begin, part.chunk.end)
+    elif part.chunk is not None and (part.is_changed or part.unknown or not part.is_whole):
+        chunk = part.chunk
+        places = {place + chunk.begin for place in part.places}
+        writer.copy_messages(chunk.stream, chunk.begin, chunk.end, places)
     elif part.index is not None:
         writer.copy_chunk(file, part.index, part.entries)
 
 
 def _losses(scan: McapScan, contents: Contents) -> Iterator[str]:
     """What is lost, part by part, then topic by topic."""
+    if contents.cut is not None:
+        yield f"  its last {contents.cut.found.end - contents.cut.found.begin} bytes were cut off"
     for loss in contents.losses[:_MOST_LINES]:
         yield f"  {loss.why}"
     if len(contents.losses) > _MOST_LINES:
