@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,3 +128,14 @@ def test_a_run_that_another_program_writes_is_left_alone(tmp_path: Path, pattern
             recover(folder)
         assert path.read_bytes() == before
     recover(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"), [(os.mkfifo, "it is a FIFO, not a file"), (os.mkdir, "Is a directory")]
+)
+def test_what_is_no_file_is_named_as_that(
+    make: Callable[[Path], None], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "bag_0.mcap")
+    assert main([str(tmp_path)]) == 1
+    assert what in capsys.readouterr().err

@@ -54,6 +54,8 @@ def check_ended(folder: Path, files: Iterable[Path] = ()) -> None:
 
 
 def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        return  # nobody records there, and who opens it says what it is
     is_written = _lease_refused(path)
     if is_written is False:
         return
