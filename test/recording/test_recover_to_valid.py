@@ -112,6 +112,17 @@ def test_a_damaged_summary_is_written_anew(
     assert whole.read_bytes() == again
 
 
+@pytest.mark.parametrize("junk", [b"\x07", b"\xff" * 30, bytes(10)])
+def test_an_end_without_a_summary_is_set_right_too(whole: Path, junk: bytes) -> None:
+    end = place_of(whole, mcap.DATA_END)
+    data = whole.read_bytes()[: end + 13] + junk + mcap.footer(0, 0)
+    whole.write_bytes(data)
+    assert main([str(whole)]) == 0
+    assert_valid(whole)
+    assert parts(Bag(whole).raw()) == parts(run_messages())
+    assert whole.with_name(f"{whole.name}.old").read_bytes() == data
+
+
 @pytest.mark.parametrize("topic", ["/vla/instruction", "/elsewhere"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_lost_type_costs_no_message(

@@ -118,6 +118,9 @@ class McapScan:
             if isinstance(found, Damage):
                 walked.add_damage(found)
             elif found.opcode in (mcap.DATA_END, mcap.FOOTER):
+                rest = walk(file, found.begin, self.size - mcap.FOOTER_SIZE)
+                is_damaged = any(isinstance(each, Damage) for each in rest)
+                self.end_is_damaged |= self.complete and is_damaged
                 break
             else:
                 walked.add(found)
