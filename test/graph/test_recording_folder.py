@@ -1,5 +1,5 @@
-"""A recording's folder is removed or renamed, or its place goes away, under the recorder's
-hands: it lives on, and goes on in a new folder once it can.
+"""A recording's folder is removed, renamed or replaced, or its place goes away, under the
+recorder's hands: it lives on, and goes on in a new folder once it can.
 """
 
 from __future__ import annotations
@@ -44,11 +44,19 @@ def await_trouble(listener: Listener, name: str, there: bool) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "lose",
-    [shutil.rmtree, lambda folder: folder.rename(folder.with_name("elsewhere"))],
-    ids=["removed", "renamed"],
-)
+def rename(folder: Path) -> Path:
+    return folder.rename(folder.with_name("elsewhere"))
+
+
+def replace(folder: Path) -> None:
+    """By a link to a folder that is somebody else's."""
+    rename(folder)
+    foreign = folder.with_name("foreign")
+    foreign.mkdir()
+    folder.symlink_to(foreign)
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, rename, replace])
 def test_it_goes_on_in_a_new_folder(
     name: str, lose: Callable[[Path], object], listener: Listener, tmp_path: Path
 ) -> None:
@@ -64,8 +72,9 @@ def test_it_goes_on_in_a_new_folder(
         publish(traffic, listener, name, 2 * COUNT)
     finally:
         node.stop()  # what had not been written to a folder that was removed makes it 1
-    (second,) = output.glob(PATTERNS[name])
+    (second,) = (each for each in output.glob(PATTERNS[name]) if not each.is_symlink())
     assert chunk_ids(second) == list(range(COUNT + 1, 2 * COUNT + 1))
+    assert not list(output.glob("foreign/*"))
     assert node.said(f"of it some in {first}, which is gone")
     if (renamed := output / "elsewhere").exists():
         assert main([str(renamed)]) == 0

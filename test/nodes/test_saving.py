@@ -148,7 +148,7 @@ def test_what_comes_while_the_folder_is_gone_is_saved_in_the_next(
     for kind in RANKS:
         assert bench.problems(kind) == {}
     said = capfd.readouterr().err
-    assert f"{tmp_path} is gone (removed, or renamed?)" in said
+    assert f"{tmp_path} is gone (removed, renamed or replaced?)" in said
     assert "frames: no folder to save to: " in said
     assert f"saving goes on in {tmp_path}, after {tmp_path}" in said
     assert bench.node.failure is None

@@ -1,8 +1,8 @@
 """The folder that a recorder fills, and the next one as often as that is gone.
 
-A folder can be removed or renamed, and a disk unmounted, under a recorder's hands. What it writes
-then goes nowhere, often without an error, so that it looks now and then. It goes on in a new folder
-beside it, or where it was, once one can be made.
+A folder can be removed, renamed or replaced, and a disk unmounted, under a recorder's hands. What
+it writes then goes nowhere, often without an error, so that it looks now and then. It goes on in a
+new folder beside it, or where it was, once one can be made.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vla_inference_ros.nodes.logger import PrintableLogger
+from vla_inference_ros.recording.own_folder import in_words
 
 LOOK_PERIOD = 0.5  # between two looks at the folder and its disk's free space [s]
 _MB = 1e6
@@ -86,7 +87,7 @@ class KeptSink:
             self._leave(str(error))
         else:
             if not found:
-                self._leave("removed, or renamed?")
+                self._leave("removed, renamed or replaced?")
         return not self.why_gone
 
     def close(self, told: Mapping[str, str]) -> None:
@@ -110,15 +111,15 @@ class KeptSink:
             self.close({})
         except Exception as error:  # whatever is left of it
             self._logger.warning(
-                f"{self.folder} is not finished ({error}): if it is found again, run vla-recover "
-                "on it"
+                f"{self.folder} is not finished ({in_words(error)}): if it is found again, run "
+                "vla-recover on it"
             )
 
     def _renew(self) -> None:
         try:
             self.sink = self._make(self._output_dir, time.time())
         except OSError as error:
-            self.why_gone = str(error)
+            self.why_gone = in_words(error)
             return
         self.why_gone = ""
         self._logger.warning(f"saving goes on in {self.folder}, after {self.left[-1]}")

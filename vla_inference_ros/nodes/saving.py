@@ -19,6 +19,7 @@ from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
 from vla_inference_ros.nodes.vla_node import StartError, VlaNode
 from vla_inference_ros.recording.backlog import Backlog
+from vla_inference_ros.recording.own_folder import in_words
 
 _READ_PERIOD = 0.05  # between two looks at the topics [s]
 _LAST_LOOK = 0.3  # that long it still reads when it is to stop: what is on its way [s]
@@ -132,7 +133,8 @@ class SavingNode(VlaNode[Config]):
             self._kept = KeptSink(output_dir, make_sink, self.get_logger())
         except OSError as error:
             raise StartError(
-                f"parameter 'output_dir': cannot make a {what} in {self.config.output_dir}: {error}"
+                f"parameter 'output_dir': cannot make a {what} in {self.config.output_dir}: "
+                f"{in_words(error)}"
             ) from error
         self._source = make_source()
         # In this order they are stopped: nothing is read any more when the writer finishes.
@@ -237,8 +239,8 @@ class SavingNode(VlaNode[Config]):
             self._is_finished = True
         except OSError as error:
             self.get_logger().error(
-                f"cannot finish {self._kept.folder}: {error}. Make room on its disk, then "
-                "vla-recover finishes it"
+                f"cannot finish {self._kept.folder}: {in_words(error)}. Make room on its "
+                "disk, then vla-recover finishes it"
             )
         for kind, count in self._kept.lost.items():
             what = f"{count} were not on the disk of {self._kept.folder} yet"
@@ -265,7 +267,7 @@ class SavingNode(VlaNode[Config]):
                 self._warn(item.kind, error)
                 stopping.wait(_RETRY_PERIOD)
                 return False
-            stream.problem("lost, disk", f"cannot write to {self._kept.folder}: {error}")
+            stream.problem("lost, disk", self._cannot_write(error))
         except Exception as error:  # of one item; the next ones are saved
             stream.refuse(error)
         else:
@@ -298,4 +300,7 @@ class SavingNode(VlaNode[Config]):
             self._warn(next(iter(self.kinds)), error)
 
     def _warn(self, kind: str, error: OSError) -> None:
-        self.kinds[kind].warn("disk", f"cannot write to {self._kept.folder}: {error}; trying on")
+        self.kinds[kind].warn("disk", f"{self._cannot_write(error)}; trying on")
+
+    def _cannot_write(self, error: OSError) -> str:
+        return f"cannot write to {self._kept.folder}: {in_words(error)}"

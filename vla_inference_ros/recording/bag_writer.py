@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from vla_inference_ros.recording import in_use
-from vla_inference_ros.recording.appending import MOST_BYTES, stands
+from vla_inference_ros.recording.appending import MOST_BYTES
 from vla_inference_ros.recording.bag_metadata import (
     FileSummary,
     TopicSummary,
@@ -23,6 +22,7 @@ from vla_inference_ros.recording.bag_metadata import (
 from vla_inference_ros.recording.definitions import definition_of
 from vla_inference_ros.recording.mcap_file import McapFile
 from vla_inference_ros.recording.new_names import make_folder, stamp
+from vla_inference_ros.recording.own_folder import OwnFolder
 from vla_inference_ros.recording.topics import LATCHED
 
 _QOS_DEPTH = 100  # of who plays the bag: for pictures, several seconds
@@ -51,9 +51,8 @@ class BagWriter:
         self, folder: Path, most_bytes: float = MOST_BYTES, most_seconds: float = math.inf
     ) -> None:
         """Takes the next free name where that is taken; OSError if no folder can be made."""
-        folder = make_folder(folder)
-        self._lock = in_use.lock(folder)
-        self.folder = folder
+        self.folder = make_folder(folder)
+        self._own = OwnFolder(self.folder)
         self._most_bytes, self._most_ns = most_bytes, most_seconds * 1e9
         self._schemas: dict[str, int] = {}
         self._channels: dict[tuple[str, str], int] = {}
@@ -66,7 +65,7 @@ class BagWriter:
     @property
     def _path(self) -> Path:
         """Of the file that is written."""
-        return self.folder / f"{self.folder.name}_{len(self._former)}.mcap"
+        return self._own.place / f"{self.folder.name}_{len(self._former)}.mcap"
 
     @property
     def pending(self) -> Counter[str]:
@@ -153,7 +152,7 @@ class BagWriter:
 
     def is_there(self) -> bool:
         """Whether its folder and its file still stand where they were made."""
-        return stands(self.folder, self._lock) and self._file.is_there()
+        return self._own.is_there() and self._file.is_there()
 
     def close(self, lost: Mapping[str, str] | None = None) -> None:
         """Finish the bag, whose metadata say what is ``lost``, if anything is: a word to each kind.
@@ -163,10 +162,10 @@ class BagWriter:
             self.flush()
             self._finish(self._file)
             content = information("mcap", [*self._former, self._summary()], custom=lost)
-            write_metadata(self.folder, content)
+            write_metadata(self._own.place, content)
         finally:
             self._file.close()
-            os.close(self._lock)
+            self._own.close()
         if self._unfinished:
             names = ", ".join(self._unfinished)
             raise OSError(errno.EFBIG, f"{os.strerror(errno.EFBIG)}: no place for the end", names)

@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from vla_inference_ros.core.wire import CameraFrame, RobotPacket, SensorDatagram
-from vla_inference_ros.recording import in_use
 from vla_inference_ros.recording.appending import (
     MOST_BYTES,
     JsonListFile,
     LineFile,
     open_new,
-    stands,
     write_all,
 )
 from vla_inference_ros.recording.csv_text import to_cell
 from vla_inference_ros.recording.new_names import make_folder, stamp
+from vla_inference_ros.recording.own_folder import OwnFolder
 from vla_inference_ros.recording.sensor_file import PART, SensorFile
 from vla_inference_ros.recording.series import Series
 from vla_inference_ros.recording.traffic import Received
@@ -81,7 +80,8 @@ class RunWriter:
         file but a picture has more than ``most`` bytes.
         """
         self.folder = make_folder(output_dir / folder_name(start))
-        self._lock = in_use.lock(self.folder)
+        self._own = OwnFolder(self.folder)
+        self._views: dict[str, OwnFolder] = {}  # that pictures have come of
         self._stamp, self._most = stamp(start), most
         self._sensor_path = self._named(SENSOR)
         self._sensor: Series[SensorFile] | None = None
@@ -90,7 +90,7 @@ class RunWriter:
         self._results = Series(self._named(RESULTS), lambda path: JsonListFile(path, most))
 
     def _named(self, pattern: str) -> Path:
-        return self.folder / pattern.replace("*", self._stamp)
+        return self._own.place / pattern.replace("*", self._stamp)
 
     def _lines(self, pattern: str, columns: Sequence[str]) -> Series[LineFile]:
         heading = ",".join(columns)
@@ -99,10 +99,8 @@ class RunWriter:
     def add_frame(self, frame: Received[CameraFrame]) -> None:
         """A picture, as received."""
         packet, offset = frame.packet, frame.clock_offset
-        folder = self.folder / frame.view
-        folder.mkdir(exist_ok=True)
         name = f"{safe_name(packet.camera)}_{packet.timestamp + offset:.6f}"
-        path = _write_picture(folder, name, packet.jpeg)
+        path = _write_picture(self._view(frame.view).place, name, packet.jpeg)
         sent = "" if packet.send_time is None else f"{packet.send_time + offset:.6f}"
         line = (
             f"{frame.received:.6f},{packet.timestamp + offset:.6f},{sent},{offset:.9f},"
@@ -113,6 +111,11 @@ class RunWriter:
         except OSError:
             path.unlink()
             raise
+
+    def _view(self, name: str) -> OwnFolder:
+        if name not in self._views:
+            self._views[name] = self._own.inner(name)
+        return self._views[name]
 
     def add_state(self, state: Received[RobotPacket]) -> None:
         """A robot state."""
@@ -140,22 +143,26 @@ class RunWriter:
         self._results.append(result)
 
     def is_there(self) -> bool:
-        """Whether the folder and its files still stand where they were made."""
-        return stands(self.folder, self._lock) and all(file.is_there() for file in self._files())
+        """Whether the folder and what is in it still stand where they were made."""
+        folders = (self._own, *self._views.values())
+        return all(each.is_there() for each in folders) and all(
+            file.is_there() for file in self._files()
+        )
 
     def close(self, lost: Mapping[str, str] | None = None) -> None:
         """Finish all files; if anything is ``lost``, a word to each kind is written to a file of
         its own. OSError if one cannot be finished, after the others were.
         """
         with ExitStack() as stack:
-            stack.callback(os.close, self._lock)
+            for folder in (self._own, *self._views.values()):
+                stack.callback(folder.close)
             if lost:
                 stack.callback(self._write_lost, lost)
             for file in self._files():
                 stack.callback(file.close)
 
     def _write_lost(self, lost: Mapping[str, str]) -> None:
-        path = self.folder / LOST.replace("*", self._stamp)
+        path = self._named(LOST)
         path.write_text(json.dumps(dict(lost), indent=2) + "\n", encoding="utf-8")
 
     def _files(self) -> list[Series[Any]]:

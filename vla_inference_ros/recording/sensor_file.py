@@ -8,6 +8,7 @@ long the run was. ZIP: PKWARE's APPNOTE.TXT, 4.3; NPY: ``numpy.lib.format``.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import struct
@@ -109,9 +110,13 @@ class SensorFile:
         return stands(part, self._part) and stands(journal, self._rows)
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and give it its name. OSError, also if another stands in its place."""
+        is_there = self.is_there()
         os.close(self._part)
         os.close(self._rows)
+        if not is_there:
+            gone, _ = parts(self._path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(gone))
         finish(self._path, self._points, self._samples, self._crc)
 
 
