@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
-from harness import LATCHED, TIMEOUT, Listener, SimulatedTime, failed_start, problems, running
+from harness import (
+    LATCHED,
+    TIMEOUT,
+    Listener,
+    SimulatedTime,
+    ending_with,
+    failed_start,
+    problems,
+    running,
+)
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
@@ -185,7 +194,7 @@ def test_on_a_full_disk_results_are_recorded_and_the_rest_is_counted(
     listener: Listener, tmp_path: Path
 ) -> None:
     traffic = Traffic(listener)
-    with running("bag_recorder", output_dir=str(tmp_path), reserve_mb=1e9) as node:
+    with ending_with(1, "bag_recorder", output_dir=str(tmp_path), reserve_mb=1e9) as node:
         for _ in range(10):
             traffic()
         saved(listener, "results", 10)

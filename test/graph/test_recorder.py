@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import Listener, failed_start, problems, running
+from harness import Listener, ending_with, failed_start, problems, running
 from recorded import (
     CAMERA,
     OFFSET,
@@ -165,7 +165,7 @@ def test_on_a_full_disk_results_are_saved_and_the_rest_is_counted(
     listener: Listener, tmp_path: Path
 ) -> None:
     traffic = Traffic(listener)
-    with running("recorder", output_dir=str(tmp_path), reserve_mb=1e9) as node:
+    with ending_with(1, "recorder", output_dir=str(tmp_path), reserve_mb=1e9) as node:
         for _ in range(10):
             traffic()
         saved(listener, "results", 10)
@@ -177,13 +177,17 @@ def test_on_a_full_disk_results_are_saved_and_the_rest_is_counted(
     assert len(results(folder)) == 10
     assert not list(folder.glob("View*"))
     assert node.said("0 pictures, 10 dropped, full disk")
+    assert node.said(
+        f"{folder} does not hold all that came: frames: 10 dropped, full disk; robot: 10 dropped, "
+        "full disk; sensor: 10 dropped, full disk"
+    )
 
 
 def test_what_does_not_fit_is_counted_and_the_rest_saved(
     listener: Listener, tmp_path: Path
 ) -> None:
     traffic = Traffic(listener)
-    with running("recorder", output_dir=str(tmp_path)):
+    with ending_with(1, "recorder", output_dir=str(tmp_path)):
         traffic()
         broken = convert.compressed_image(frame(1), OFFSET, "view1")
         broken.data = broken.data[:10]

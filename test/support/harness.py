@@ -119,13 +119,20 @@ class NodeProcess:
 @contextmanager
 def running(name: str, **parameters: Parameter) -> Iterator[NodeProcess]:
     """A node that must end well when it is stopped, unless it has been stopped before."""
+    with ending_with(0, name, **parameters) as node:
+        yield node
+
+
+@contextmanager
+def ending_with(expected: int, name: str, **parameters: Parameter) -> Iterator[NodeProcess]:
+    """A node that must end with an exit status when it is stopped, and without a traceback."""
     node = NodeProcess(name, parameters)
     try:
         yield node
     finally:
         status = node.stop()
         print(f"--- {name}", *node.lines, sep="\n")  # shown when a test fails
-    assert status == 0
+    assert status == expected
     assert not node.said("Traceback")
     assert not node.said("did not stop in time")
 

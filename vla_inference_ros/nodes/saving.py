@@ -27,7 +27,7 @@ _FLUSH_PERIOD = 0.5  # of what a killed recorder loses, with the time to write i
 _RETRY_PERIOD = 0.5  # between two attempts to write what the disk did not take [s]
 _LEAST_RESERVE = 16.0  # that pictures and data leave for results, whatever is asked for [MB]
 NO_FOLDER = "no folder to save to"
-_INCOMPLETE = {"lost, disk", "lost, no folder"}  # problems of results that had come
+_LOST_ON_DISK = "lost, disk"
 _LEAST_FILE = 1_000_000  # of which definitions and the end of a bag's file are a tenth [bytes]
 _MB = 1e6
 
@@ -143,7 +143,11 @@ class SavingNode(VlaNode[Config]):
         self.get_logger().info(f"saving to {self._kept.folder}")
 
     def release(self) -> None:
-        """Say what has been saved."""
+        """Say what has been saved, and what not."""
+        if not self._ended:  # nor will it be before the process ends
+            while item := self._backlog.take(0.0):
+                why = f"the disk of {self._kept.folder} has not taken it in time"
+                self.kinds[item.kind].problem(_LOST_ON_DISK, why, item.count)
         folder, lost = self._kept.folder, self._kept.lost
         lines = [f"saved {self._bytes / _MB:.1f} MB in {folder}"]
         lines += [f"of it some in {left}, which is gone" for left in self._kept.left]
@@ -158,14 +162,12 @@ class SavingNode(VlaNode[Config]):
             self.get_logger().error(
                 f"{folder} was not finished, and what still waited is lost: run vla-recover on it"
             )
-        results = [self.kinds[kind] for kind, rank in self._ranks.items() if rank is RESULTS]
-        kinds = {kind for stream in results for kind in stream.tally.read().problems}
-        if not self._is_finished or kinds & _INCOMPLETE:
-            self.exit_status = 1  # what must not get lost is incomplete
-        if told := self._told_losses():
+        told = self._told_losses()
+        if not self._is_finished or told:
+            self.exit_status = 1
+        if told:
             text = "; ".join(f"{kind}: {what}" for kind, what in told.items())
-            log = self.get_logger().error if self.exit_status else self.get_logger().warning
-            log(f"{folder} does not hold all that came: {text}")
+            self.get_logger().error(f"{folder} does not hold all that came: {text}")
 
     def _told_losses(self) -> dict[str, str]:
         """What is not saved of each kind; empty if all is."""
@@ -244,7 +246,7 @@ class SavingNode(VlaNode[Config]):
             )
         for kind, count in self._kept.lost.items():
             what = f"{count} were not on the disk of {self._kept.folder} yet"
-            self.kinds[kind].problem("lost, disk", what, count)
+            self.kinds[kind].problem(_LOST_ON_DISK, what, count)
         self._ended = True
 
     def _is_dealt_with(self, item: Item, stopping: threading.Event) -> bool:
@@ -267,7 +269,7 @@ class SavingNode(VlaNode[Config]):
                 self._warn(item.kind, error)
                 stopping.wait(_RETRY_PERIOD)
                 return False
-            stream.problem("lost, disk", self._cannot_write(error))
+            stream.problem(_LOST_ON_DISK, self._cannot_write(error))
         except Exception as error:  # of one item; the next ones are saved
             stream.refuse(error)
         else:
