@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from vla_inference_ros.nodes.simulated_time import is_simulated
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.vla_node import VlaNode
 
@@ -65,7 +66,7 @@ class NumberedInbox:
     ) -> None:
         self.inbox = inbox
         self._node, self._stream, self._shared = node, stream, shared
-        self._simulated = bool(node.get_parameter("use_sim_time").value)
+        self._simulated = is_simulated(node)
         self._last: int | None = None
 
     def take(self) -> Iterator[tuple[Any, int]]:

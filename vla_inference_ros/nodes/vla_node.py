@@ -42,6 +42,7 @@ from vla_inference_ros.nodes.dds_profile import SMALL_SEGMENT
 from vla_inference_ros.nodes.logger import PrintableLogger
 from vla_inference_ros.nodes.middleware import set_up_middleware
 from vla_inference_ros.nodes.parameters import Config, ParameterError, declare
+from vla_inference_ros.nodes.simulated_time import RosClock, is_simulated, keep_time
 from vla_inference_ros.nodes.stream import CALLBACKS, Stream
 from vla_inference_ros.nodes.threads import ThreadConfig
 from vla_inference_ros.nodes.verbosity import follow_verbosity
@@ -50,31 +51,10 @@ REPORT_PERIOD = 1.0  # [s]
 _TEARDOWN_TIME = 0.5  # of all else, when the workers have stopped [s]
 _LOOK_PERIOD = 0.2  # how often a running node looks at its workers and its streams' troubles [s]
 _GIVE_WAY = 0.0002  # a thread that runs Python lets a waiting one go on after so long [s]
-_SIM_TIME_LOOK = 0.005  # how often simulated time is read while a schedule waits [s]
 
 
 class StartError(Exception):
     """A node cannot start; the message says which parameter is at fault and what to do."""
-
-
-class RosClock:
-    """The node's ROS clock as a schedule's clock, for ``use_sim_time``."""
-
-    def __init__(self, node: Node) -> None:
-        self._clock = node.get_clock()
-
-    def now(self) -> float:
-        """ROS time [s]."""
-        return float(self._clock.now().nanoseconds) * 1e-9
-
-    def sleep_until(self, deadline: float) -> None:
-        """Return soon: rclpy's own wait would not end while simulated time stands still."""
-        if self.now() < deadline:
-            time.sleep(_SIM_TIME_LOOK)
-
-    def to_unix(self, instant: float) -> float:
-        """ROS time is the stamps' time."""
-        return instant
 
 
 class VlaNode(Node, Generic[Config]):
@@ -90,6 +70,7 @@ class VlaNode(Node, Generic[Config]):
         self.source_id = 1 + secrets.randbelow(2**64 - 1)  # of all that this node publishes
         self._set_parameters: dict[str, str] = {}  # while the node ran
         self._has_set = False  # and has not told so yet
+        keep_time(self)
         follow_verbosity(self)
         self.config: Config = declare(self, config_type)
         self.add_post_set_parameters_callback(self._note_parameters)
@@ -141,7 +122,7 @@ class VlaNode(Node, Generic[Config]):
 
     def tick_clock(self) -> TickClock:
         """The clock that this node's schedules run by."""
-        return RosClock(self) if self.get_parameter("use_sim_time").value else SteadyClock()
+        return RosClock(self) if is_simulated(self) else SteadyClock()
 
     def get_logger(self) -> PrintableLogger:
         """The node's logger, for text from anywhere."""
