@@ -29,6 +29,14 @@ WRONG = [
         {"HOME": "/proc/none", "ROS_LOG_DIR": "", "ROS_HOME": ""},
         "ROS cannot write its log to /proc/none/.ros/log: No such file or directory: export ROS",
     ),
+    (
+        {"ROS_STATIC_PEERS": "::1"},
+        "ROS_STATIC_PEERS names '::1', which has no IPv4 address (Address family for hostname not",
+    ),
+    (
+        {"ROS_STATIC_PEERS": f"127.0.0.1;{'x' * 64}", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        f"ROS_STATIC_PEERS names '{'x' * 64}', which has no IPv4 address (",
+    ),
     ({"ROS_LOG_DIR": "/proc/none"}, "ROS cannot write its log to /proc/none: No such file"),
 ]
 

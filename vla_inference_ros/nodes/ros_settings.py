@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from vla_inference_ros.graph import prefix
 _MIDDLEWARES = Path("share", "ament_index", "resource_index", "rmw_typesupport")
 _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)")  # as strtoul(3) reads it, and so ROS
 _HIGHEST_DOMAIN = 232  # whose ports still are ports
+_NO_PEERS = ("OFF", "SYSTEM_DEFAULT")  # ranges of discovery with which ROS asks no peers
 _NO_LOG_FILE = "--disable-external-lib-logs"  # the argument with which ROS writes none
 
 
@@ -41,6 +43,7 @@ def unusable(environment: Mapping[str, str], prefixes: Sequence[Path] = ()) -> l
     checks = (
         _middleware(environment, prefixes or _prefixes(environment)),
         _domain(environment),
+        _peers(environment),
         _log(environment),
     )
     return [found for found in checks if found is not None]
@@ -118,6 +121,24 @@ def _domain(environment: Mapping[str, str]) -> Unusable | None:
         return Unusable(f"ROS_DOMAIN_ID is {text!r}, which begins as an octal number", remedy)
     if not 0 <= number <= _HIGHEST_DOMAIN:
         return Unusable(f"ROS_DOMAIN_ID is {text}, not from 0 to {_HIGHEST_DOMAIN}", remedy)
+    return None
+
+
+def _peers(environment: Mapping[str, str]) -> Unusable | None:
+    """Fast DDS alone, the default, has to have an IPv4 address of each."""
+    middleware = environment.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp"
+    range_ = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
+    if not middleware.startswith("rmw_fastrtps") or range_ in _NO_PEERS:
+        return None
+    for peer in filter(None, environment.get("ROS_STATIC_PEERS", "").split(";")):
+        try:
+            socket.getaddrinfo(peer, None, socket.AF_INET)
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of any host
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return Unusable(
+                f"ROS_STATIC_PEERS names {peer!r}, which has no IPv4 address ({why})",
+                "export IPv4 addresses, or names that have one in DNS or /etc/hosts, parted by ;",
+            )
     return None
 
 
