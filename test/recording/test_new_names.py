@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vla_inference_ros.recording.bag_writer import bag_name
+from vla_inference_ros.recording.kept_aside import keep_aside, name_aside
 from vla_inference_ros.recording.new_names import free_name, make_folder
 from vla_inference_ros.recording.run_folder import folder_name
 
@@ -54,3 +55,16 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path: Path, parent: str) -> No
     place.touch() if parent == "file" else place.symlink_to("nowhere")
     with pytest.raises(OSError, match=str(place)):
         make_folder(place / "run")
+
+
+def test_what_is_kept_aside_takes_no_name_that_anything_has(tmp_path: Path) -> None:
+    taken = tmp_path / "file.old"
+    taken.symlink_to("nowhere")
+    for number in range(2, 5):
+        path = tmp_path / "file"
+        path.write_text(str(number))
+        kept = keep_aside(path)
+        assert kept == tmp_path / f"file.old{number}"
+        assert kept.read_text() == str(number)
+    assert taken.is_symlink()
+    assert name_aside(path, ".new") == tmp_path / "file.new"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vla_inference_ros.core.regular_file import open_regular
-from vla_inference_ros.recording.kept_aside import free_name
+from vla_inference_ros.recording.kept_aside import name_aside
 from vla_inference_ros.recording.mcap_chunks import MOST_CHUNK, ZSTD_MAGIC, decompressed
 from vla_inference_ros.recording.mcap_format import McapError
 
@@ -107,7 +107,7 @@ def is_whole(path: Path) -> bool:
 
 def compress(source: Path, target: Path) -> None:
     """Compress a file to a new one, which is there as a whole or not at all. OSError."""
-    part = free_name(target, ".part")
+    part = name_aside(target, ".part")
     try:
         with source.open("rb") as plain_file, part.open("xb") as compressed:
             compressor = zstd.ZstdCompressor()

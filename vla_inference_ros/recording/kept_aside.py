@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
+
+from vla_inference_ros.recording.new_names import free_name
 
 OLD = ".old"
 
 
-def free_name(path: Path, suffix: str = OLD) -> Path:
+def name_aside(path: Path, suffix: str = OLD) -> Path:
     """``path`` with a suffix, and a number if that is taken."""
-    for number in count(1):
-        found = path.with_name(f"{path.name}{suffix}{number if number > 1 else ''}")
-        if not found.exists():
-            return found
-    raise AssertionError  # numbers do not end
+    return free_name(path.with_name(f"{path.name}{suffix}"), separator="")
 
 
 def keep_aside(path: Path) -> Path:
     """Rename a file; its new path."""
-    kept = free_name(path)
+    kept = name_aside(path)
     path.rename(kept)
     return kept

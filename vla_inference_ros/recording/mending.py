@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vla_inference_ros.recording.appending import LIST_END
 from vla_inference_ros.recording.csv_rows import cells_of
-from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.kept_aside import keep_aside, name_aside
 
 _EMPTY = (b"", b"[", b"]", b"[]", b",")  # lines of a list that are no entry
 
@@ -185,7 +185,7 @@ def _entry(line: bytes) -> bytes | None:
 
 def _written_anew(path: Path, pieces: Iterable[bytes]) -> str:
     """Replace a file; the name under which it is kept."""
-    part = free_name(path, ".new")
+    part = name_aside(path, ".new")
     try:
         with part.open("xb") as file:
             file.writelines(pieces)

@@ -18,9 +18,11 @@ def stamp(start: float) -> str:
     return time.strftime("%Y%m%d_%H%M%S", time.gmtime(start))
 
 
-def free_name(path: Path) -> Path:
-    """``path``, or the first of ``path_2``, ``path_3`` and so on that nothing has."""
-    return next(name for name in _names(path) if not os.path.lexists(name))
+def free_name(path: Path, separator: str = "_") -> Path:
+    """``path``, or the first of ``path_2``, ``path_3`` and so on that nothing has, be it a link
+    that leads nowhere.
+    """
+    return next(name for name in _names(path, separator) if not os.path.lexists(name))
 
 
 def make_folder(path: Path) -> Path:
@@ -29,7 +31,7 @@ def make_folder(path: Path) -> Path:
     Of several processes that ask for the same name, each gets one of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for name in _names(path):
+    for name in _names(path, "_"):
         try:
             name.mkdir()
         except FileExistsError:
@@ -38,7 +40,7 @@ def make_folder(path: Path) -> Path:
     raise AssertionError("the names do not end")
 
 
-def _names(path: Path) -> Iterator[Path]:
+def _names(path: Path, separator: str) -> Iterator[Path]:
     yield path
     for number in count(2):
-        yield path.with_name(f"{path.name}_{number}")
+        yield path.with_name(f"{path.name}{separator}{number}")

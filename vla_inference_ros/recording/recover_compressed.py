@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vla_inference_ros.recording.compressed import Decompressed, compress, plain_name
-from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.kept_aside import keep_aside, name_aside
 from vla_inference_ros.recording.recover_mcap import Done, Survey, finish
 
 
@@ -25,7 +25,7 @@ def finish_compressed(path: Path) -> Done:
         shutil.copyfile(source.path, inner)
         done = finish(inner, str(path))
         summary = replace(done.summary, name=path.name)
-        new = free_name(path, ".part")
+        new = name_aside(path, ".part")
         compress(inner, new)
     kept = keep_aside(path)
     new.rename(path)

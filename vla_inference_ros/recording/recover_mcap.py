@@ -23,7 +23,7 @@ from vla_inference_ros.recording.bag_metadata import (
     information,
     summary_of,
 )
-from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.kept_aside import keep_aside, name_aside
 from vla_inference_ros.recording.lost_types import restore_types
 from vla_inference_ros.recording.mcap_chunks import open_chunk
 from vla_inference_ros.recording.mcap_contents import Contents, Part, parts_of
@@ -149,7 +149,7 @@ def _kept_end(path: Path, contents: Contents) -> Path | None:
         first = file.read(1)
         if not first or first[0] in _END or not _has_any(first, file):
             return None
-        aside = free_name(path, _CUT)
+        aside = name_aside(path, _CUT)
         try:
             with aside.open("xb") as copy:
                 file.seek(contents.keep)
@@ -196,7 +196,7 @@ def _end(writer: McapCopy, scan: McapScan, contents: Contents, aside: Path | Non
 def _written_anew(path: Path, survey: Survey) -> Done:
     """Write what is whole to a new file that takes the place of the damaged one."""
     scan, contents = survey.scan, survey.contents
-    part = free_name(path, ".part")
+    part = name_aside(path, ".part")
     writer = McapCopy(part, header=scan.header)
     try:
         with path.open("rb") as file:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_inference_ros.core.wire import ASCAN_LENGTH, MAX_SAMPLES_PER_DATAGRAM
-from vla_inference_ros.recording.kept_aside import free_name, keep_aside
+from vla_inference_ros.recording.kept_aside import keep_aside, name_aside
 from vla_inference_ros.recording.sensor_file import COLUMNS, DATA, finish, parts
 
 _HEAD = struct.Struct("<I")  # of a journal: the points of an A-scan
@@ -115,7 +115,7 @@ def _good(journal: Path, samples: int) -> NDArray[np.bool_]:
 
 def _compacted(part: Path, journal: Path, good: NDArray[np.bool_], points: int) -> tuple[str, ...]:
     """Leave out samples in the middle; the names under which the files as they were are kept."""
-    new = [free_name(each, ".new") for each in (part, journal)]
+    new = [name_aside(each, ".new") for each in (part, journal)]
     try:
         with part.open("rb") as source, new[0].open("xb") as target:
             target.write(bytes(DATA))
@@ -137,7 +137,7 @@ def _compacted(part: Path, journal: Path, good: NDArray[np.bool_], points: int) 
 
 def _copied(part: Path, begin: int) -> str:
     """Copy what stands behind a place to a file beside; its name."""
-    target = free_name(part, ".cut")
+    target = name_aside(part, ".cut")
     try:
         with part.open("rb") as source, target.open("xb") as file:
             source.seek(begin)
