@@ -1,4 +1,4 @@
-"""What both recorders do about a folder that is gone."""
+"""What both recorders do about a folder that is gone, and how each folder's losses are told."""
 
 from __future__ import annotations
 
@@ -62,3 +62,49 @@ def test_what_waits_for_a_folder_is_bounded(make: Callable[..., Bench]) -> None:
     bench.topics.items += [item("frames", MB // 2), item("frames", MB // 2), item("results", MB)]
     until(lambda: not bench.topics.items)
     assert bench.problems("frames") == {"dropped, no folder": 1}
+
+
+def test_each_folder_is_named_with_what_was_lost_in_it(
+    make: Callable[..., Bench], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench = make()
+    bench.disk.broken = True
+    bench.topics.items += [item("frames")]
+    until(lambda: bench.problems("frames"))
+    bench.disk.broken = False
+    bench.topics.items += [item("results")]
+    until(lambda: bench.disk.saved)
+    bench.disk.pending["results"] = 1
+    bench.disk.gone = True
+    until(lambda: bench.problems("results"))  # told when it happens, not in the end
+    (tmp_path / "following").mkdir()
+    following = Disk(tmp_path / "following")
+    bench.next_disks.append(following)
+    until(lambda: following.flushed)
+    following.broken = True
+    bench.topics.items += [item("sensor")]
+    until(lambda: bench.problems("sensor"))
+    following.broken = False
+    bench.node.close()
+    said = capfd.readouterr().err
+    assert f"results: 1 were not on the disk of {tmp_path} yet" in said
+    (first, second) = (line for line in said.splitlines() if "does not hold all" in line)
+    assert first.endswith(
+        f": {tmp_path} does not hold all that came: frames: 1 lost, disk; results: 1 lost, disk"
+    )
+    assert second.endswith(f"{following.folder} does not hold all that came: sensor: 1 lost, disk")
+    assert following.told == {"sensor": "1 lost, disk"}
+    assert bench.node.exit_status == 1
+
+
+def test_a_folder_that_was_renamed_keeps_what_was_lost_in_it(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    bench.disk.broken = True
+    bench.topics.items += [item("frames")]
+    until(lambda: bench.problems("frames"))
+    bench.disk.broken = False
+    monkeypatch.setattr(bench.disk, "is_there", lambda: False)
+    until(lambda: bench.disk.closed)
+    assert bench.disk.told == {"frames": "1 lost, disk"}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vla_inference_ros.nodes.logger import PrintableLogger
+from vla_inference_ros.nodes.losses import Losses
 from vla_inference_ros.recording.own_folder import in_words
 
 LOOK_PERIOD = 0.5  # between two looks at the folder and its disk's free space [s]
@@ -51,15 +52,19 @@ class KeptSink:
     """Makes sinks, one after the other. For one thread."""
 
     def __init__(
-        self, output_dir: Path, make: Callable[[Path, float], Sink], logger: PrintableLogger
+        self,
+        output_dir: Path,
+        make: Callable[[Path, float], Sink],
+        losses: Losses,
+        logger: PrintableLogger,
     ) -> None:
         """``make`` gets ``output_dir`` and the time [Unix s]; OSError if it cannot."""
-        self._output_dir, self._make, self._logger = output_dir, make, logger
+        self._output_dir, self._make = output_dir, make
+        self._losses, self._logger = losses, logger
         self.sink = make(output_dir, time.time())
         self.left: list[Path] = []  # folders that are gone
         self.why_gone = ""  # that of the sink, until there is another
         self.free = float("inf")  # on its disk [MB]
-        self.lost: Counter[str] = Counter()  # items that were with a sink that could not finish
         self._next_look = 0.0
 
     @property
@@ -90,14 +95,14 @@ class KeptSink:
                 self._leave("removed, renamed or replaced?")
         return not self.why_gone
 
-    def close(self, told: Mapping[str, str]) -> None:
-        """Finish the sink, which keeps what is ``told`` of losses; OSError if that cannot be done,
-        and ``lost`` says what is then.
+    def close(self) -> None:
+        """Finish the sink, with what is told of its losses; OSError if that cannot be done, and
+        what is lost by it is counted.
         """
         try:
-            self.sink.close(told)
+            self.sink.close(self._losses.told())
         except OSError:
-            self.lost += self.sink.pending
+            self._losses.add_unwritten(self.folder, self.sink.pending)
             raise
 
     def _leave(self, why: str) -> None:
@@ -108,12 +113,13 @@ class KeptSink:
             f"now waits in memory until a new folder can be made in {self._output_dir}"
         )
         try:  # of one that was renamed, the files are complete then
-            self.close({})
+            self.close()
         except Exception as error:  # whatever is left of it
             self._logger.warning(
                 f"{self.folder} is not finished ({in_words(error)}): if it is found again, run "
                 "vla-recover on it"
             )
+        self._losses.leave(self.folder)
 
     def _renew(self) -> None:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from vla_inference_ros.nodes.kept_sink import KeptSink, Sink
+from vla_inference_ros.nodes.losses import LOST_ON_DISK, Losses
 from vla_inference_ros.nodes.parameters import parameter
 from vla_inference_ros.nodes.stream import Stream
 from vla_inference_ros.nodes.threads import ThreadConfig, priority_parameter
@@ -27,7 +28,6 @@ _FLUSH_PERIOD = 0.5  # of what a killed recorder loses, with the time to write i
 _RETRY_PERIOD = 0.5  # between two attempts to write what the disk did not take [s]
 _LEAST_RESERVE = 16.0  # that pictures and data leave for results, whatever is asked for [MB]
 NO_FOLDER = "no folder to save to"
-_LOST_ON_DISK = "lost, disk"
 _LEAST_FILE = 1_000_000  # of which definitions and the end of a bag's file are a tenth [bytes]
 _MB = 1e6
 
@@ -116,6 +116,7 @@ class SavingNode(VlaNode[Config]):
         super().__init__(name, config_type, **node_arguments)
         self._ranks, self._units = ranks, units
         self.kinds: dict[str, Stream] = {kind: self.add_stream(kind) for kind in ranks}
+        self._losses = Losses(self.kinds)
         self._backlog: Backlog[Item] = Backlog(round(self.config.buffer_mb * _MB))
         self._next_flush = 0.0
         self._bytes = 0
@@ -130,7 +131,7 @@ class SavingNode(VlaNode[Config]):
         """
         output_dir = Path(self.config.output_dir).expanduser()
         try:
-            self._kept = KeptSink(output_dir, make_sink, self.get_logger())
+            self._kept = KeptSink(output_dir, make_sink, self._losses, self.get_logger())
         except OSError as error:
             raise StartError(
                 f"parameter 'output_dir': cannot make a {what} in {self.config.output_dir}: "
@@ -147,14 +148,14 @@ class SavingNode(VlaNode[Config]):
         if not self._ended:  # nor will it be before the process ends
             while item := self._backlog.take(0.0):
                 why = f"the disk of {self._kept.folder} has not taken it in time"
-                self.kinds[item.kind].problem(_LOST_ON_DISK, why, item.count)
-        folder, lost = self._kept.folder, self._kept.lost
+                self.kinds[item.kind].problem(LOST_ON_DISK, why, item.count)
+        folder, unwritten = self._kept.folder, self._losses.unwritten
         lines = [f"saved {self._bytes / _MB:.1f} MB in {folder}"]
         lines += [f"of it some in {left}, which is gone" for left in self._kept.left]
         for kind, stream in self.kinds.items():
             reading = stream.tally.read()
             problems = [f"{count} {what}" for what, count in reading.problems.items()]
-            saved = reading.accepted - lost[kind]
+            saved = reading.accepted - unwritten[kind]
             lines.append(f"{saved} {self._units[kind]}" + "".join(f", {text}" for text in problems))
         lines.append(f"at most {self._backlog.most_bytes / _MB:.1f} MB waited for the disk")
         self.get_logger().info("\n  ".join(lines))
@@ -162,21 +163,12 @@ class SavingNode(VlaNode[Config]):
             self.get_logger().error(
                 f"{folder} was not finished, and what still waited is lost: run vla-recover on it"
             )
-        told = self._told_losses()
-        if not self._is_finished or told:
+        incomplete = self._losses.of(folder)
+        if not self._is_finished or incomplete:
             self.exit_status = 1
-        if told:
+        for each, told in incomplete:
             text = "; ".join(f"{kind}: {what}" for kind, what in told.items())
-            self.get_logger().error(f"{folder} does not hold all that came: {text}")
-
-    def _told_losses(self) -> dict[str, str]:
-        """What is not saved of each kind; empty if all is."""
-        problems = {kind: stream.tally.read().problems for kind, stream in self.kinds.items()}
-        return {
-            kind: ", ".join(f"{count} {what}" for what, count in found.items())
-            for kind, found in problems.items()
-            if found
-        }
+            self.get_logger().error(f"{each} does not hold all that came: {text}")
 
     def _read(self, stopping: threading.Event) -> None:
         while not stopping.wait(_READ_PERIOD):
@@ -237,16 +229,13 @@ class SavingNode(VlaNode[Config]):
     def _finish(self) -> None:
         try:
             if not self._kept.why_gone:
-                self._kept.close(self._told_losses())
+                self._kept.close()
             self._is_finished = True
         except OSError as error:
             self.get_logger().error(
                 f"cannot finish {self._kept.folder}: {in_words(error)}. Make room on its "
                 "disk, then vla-recover finishes it"
             )
-        for kind, count in self._kept.lost.items():
-            what = f"{count} were not on the disk of {self._kept.folder} yet"
-            self.kinds[kind].problem(_LOST_ON_DISK, what, count)
         self._ended = True
 
     def _is_dealt_with(self, item: Item, stopping: threading.Event) -> bool:
@@ -269,7 +258,7 @@ class SavingNode(VlaNode[Config]):
                 self._warn(item.kind, error)
                 stopping.wait(_RETRY_PERIOD)
                 return False
-            stream.problem(_LOST_ON_DISK, self._cannot_write(error))
+            stream.problem(LOST_ON_DISK, self._cannot_write(error))
         except Exception as error:  # of one item; the next ones are saved
             stream.refuse(error)
         else:
