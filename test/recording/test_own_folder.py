@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bags import run_messages, write
 
 from vla_inference_ros.core.wire import ASCAN_LENGTH, CameraFrame, SensorDatagram
+from vla_inference_ros.recording import appending, mcap_file
 from vla_inference_ros.recording.bag_writer import BagWriter
 from vla_inference_ros.recording.opening import open_recording
 from vla_inference_ros.recording.own_folder import OwnFolder, in_words
@@ -122,6 +124,24 @@ def test_a_sensor_file_that_is_replaced_is_not_finished(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         writer.close()
     assert foreign.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("broken", ["robot", "frames", "inference", "bag"])
+def test_of_one_that_cannot_be_begun_nothing_is_left(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_new(path: Path) -> int:
+        if path.name.startswith(broken):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+
+    for module in (appending, mcap_file):
+        monkeypatch.setattr(module, "open_new", open_new)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="No space left"):
+        BagWriter(tmp_path / "bag") if broken == "bag" else RunWriter(tmp_path, START)
+    assert os.listdir(tmp_path) == []
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_its_files_are_called_in_errors_as_people_know_them(tmp_path: Path) -> None:

@@ -60,7 +60,11 @@ class BagWriter:
         self._former: list[FileSummary] = []
         self._unfinished: list[str] = []  # names of files that have no place for their end
         self._begun: int | None = None  # when the file's first message was published [Unix ns]
-        self._file = McapFile(self._path, most_bytes)
+        try:
+            self._file = McapFile(self._path, most_bytes)
+        except OSError:  # a recorder tries again, twice a second
+            self._own.discard()
+            raise
 
     @property
     def _path(self) -> Path:

@@ -38,6 +38,14 @@ class OwnFolder:
         path.mkdir(exist_ok=True)
         return OwnFolder(path)
 
+    def discard(self) -> None:
+        """Close it, and leave nothing of it: of one that could not be begun."""
+        for file in self.place.iterdir():
+            file.unlink()
+        if self.is_there():
+            self.path.rmdir()
+        self.close()
+
     def close(self) -> None:
         """Leave it, and whatever is in it, to others."""
         os.close(self._descriptor)

@@ -85,9 +85,14 @@ class RunWriter:
         self._stamp, self._most = stamp(start), most
         self._sensor_path = self._named(SENSOR)
         self._sensor: Series[SensorFile] | None = None
-        self._robot = self._lines(ROBOT, ROBOT_COLUMNS)
-        self._frames = self._lines(FRAMES, FRAME_COLUMNS)
-        self._results = Series(self._named(RESULTS), lambda path: JsonListFile(path, most))
+        with ExitStack() as undo:  # a recorder tries again, twice a second
+            undo.callback(self._own.discard)
+            self._robot = self._lines(ROBOT, ROBOT_COLUMNS)
+            undo.callback(self._robot.close)
+            self._frames = self._lines(FRAMES, FRAME_COLUMNS)
+            undo.callback(self._frames.close)
+            self._results = Series(self._named(RESULTS), lambda path: JsonListFile(path, most))
+            undo.pop_all()
 
     def _named(self, pattern: str) -> Path:
         return self._own.place / pattern.replace("*", self._stamp)
