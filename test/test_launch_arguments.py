@@ -15,6 +15,7 @@ from vla_inference_ros.launch_arguments import (
     REPLAY_ARGUMENTS,
     ArgumentError,
 )
+from vla_inference_ros.nodes.parameters import specifications
 from vla_inference_ros.nodes.verbosity import CommonConfig
 
 # The interface that launch files, scripts and people rely on.
@@ -89,7 +90,28 @@ def test_an_argument_goes_to_a_parameter_and_has_its_default(
     assert (value, type(value)) == (default, type(default))
 
 
-def test_faults_are_for_simulated_senders() -> None:
+@pytest.mark.parametrize(("argument", "node", "parameter"), TARGETS)
+def test_what_a_node_would_refuse_is_refused_before_it_starts(
+    argument: launch_arguments.Argument, node: str, parameter: str
+) -> None:
+    """Else a guest, such as the monitor, would be started again for ever without coming up."""
+    known = {**specifications(CommonConfig), **specifications(config_type(node))}
+    specification = known[parameter][1]
+    for choice in specification.choices:
+        assert argument.value(choice) == choice
+    outside = ["none of these"] if specification.choices else []
+    if specification.minimum is not None and specification.maximum is not None:
+        for end, beyond in ((specification.minimum, -1.0), (specification.maximum, 1.0)):
+            text = type(known[parameter][0])(end)
+            assert argument.value(str(text)) == end
+            outside.append(str(type(text)(end + beyond)))
+    for text in outside:
+        with pytest.raises(ArgumentError, match=rf"^argument {argument.name}:=.* cannot be used"):
+            argument.value(text)
+
+
+def test_faults_are_for_simulated_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(graph.RUN_ID, "0")  # else each graph is of a run of its own
     for given in ({"faults": "true"}, {"faults": "true", "sim": "false"}):
         with pytest.raises(ArgumentError, match=r"faults:=true needs sim:=true"):
             build(given)
@@ -149,12 +171,51 @@ def test_a_missing_params_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("root:x:0:0:root:/root:/bin/bash", "holds no nodes"),
+        ("- vlm", "holds no nodes"),
+        ("7", "holds no nodes"),
+        ("vlm: [", "is no YAML"),
+        ("vlm: 2026-13-45", "is no YAML"),
+        ("\0", "is no YAML"),
+    ],
+)
+def test_a_params_file_that_is_none_is_refused_in_one_line(
+    text: str, why: str, tmp_path: Path
+) -> None:
+    """ROS would take it, and every default hold without a word."""
+    file = tmp_path / "own.yaml"
+    file.write_text(text, encoding="utf-8")
+    for made in (lambda: build({"params_file": str(file)}), lambda: build_replay(replayed(file))):
+        with pytest.raises(ArgumentError, match=f"^params_file {file} {why}") as error:
+            made()
+        assert "\n" not in str(error.value)
+
+
+def replayed(params_file: Path) -> dict[str, str]:
+    return {"bag": str(params_file.parent), "params_file": str(params_file)}
+
+
+def test_a_params_file_in_no_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"vlm: \xff\xfe")
+    with pytest.raises(ArgumentError, match=r"own\.yaml cannot be read: 'utf-8'"):
+        build({"params_file": str(tmp_path / "own.yaml")})
+
+
+def test_a_params_file_may_be_of_other_nodes_too(tmp_path: Path) -> None:
+    text = "arm:\n  gripper:\n    ros__parameters: {speed: 1.0}\n"
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    build({"params_file": str(tmp_path / "own.yaml")})
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({}, "argument bag:= is missing: name a bag or a run folder"),
         ({"bag": ""}, "argument bag:= is missing"),
         ({"bag": "/none"}, "argument bag:=/none: there is no such file or folder"),
-        ({"bag": ".", "rate": "0"}, "argument rate:=0 cannot be used: not more than 0"),
+        ({"bag": ".", "rate": "0"}, "argument rate:=0 cannot be used: not from 0.01 to 100"),
         ({"bag": ".", "rate": "-1.5"}, r"argument rate:=-1\.5 cannot be used"),
         ({"bag": ".", "rate": "nan"}, "argument rate:=nan cannot be used"),
         ({"bag": ".", "rate": "x"}, "argument rate:=x cannot be used"),

@@ -27,6 +27,7 @@ from vla_inference_ros.launch_arguments import (
     Value,
 )
 from vla_inference_ros.mistyped import unknown
+from vla_inference_ros.params_file import read_nodes
 
 PACKAGE = "vla_inference_ros"
 
@@ -174,6 +175,8 @@ def _graph(
     params_file = Path(given).expanduser() if given else share() / "config" / "async.yaml"
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
+    if given:
+        read_nodes(params_file)
     nodes = tuple(
         NodeSpec(
             name,

@@ -44,17 +44,32 @@ def _number(text: str) -> float:
     return value
 
 
-def _positive(text: str) -> float:
-    value = _number(text)
-    if value <= 0:
-        raise ValueError("not more than 0")
-    return value
+def _between(
+    read: Callable[[str], int | float], low: float, high: float
+) -> Callable[[str], int | float]:
+    """A reader of numbers from ``low`` to ``high``, both included."""
+
+    def bounded(text: str) -> int | float:
+        value = read(text)
+        if not low <= value <= high:
+            raise ValueError(f"not from {low:g} to {high:.10g}")
+        return value
+
+    return bounded
 
 
-def _verbosity(text: str) -> str:
-    if text not in VERBOSITIES:
-        raise ValueError(f"not one of {', '.join(VERBOSITIES)}")
-    return text
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def chosen(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"not one of {', '.join(choices)}")
+        return text
+
+    return chosen
+
+
+# A value that its node would refuse is refused before anything starts: a guest that cannot start
+# is started again for ever, and never does what it was asked for.
+_port = _between(_whole, 1, 65535)
 
 
 def _message_bytes(text: str) -> int:
@@ -114,14 +129,15 @@ ARGUMENTS = (
         "lora_alpha",
         "0.0",
         "alpha of the checkpoint's LoRA; 0: as adapter_config says, or 32 for rank 16 without",
-        _number,
+        _between(_number, 0.0, 1e6),
         (("vlm", "lora_alpha"),),
     ),
     Argument(
         "fusion_strategy",
         "concat",
         "how the checkpoint joins its features: concat, cross_attention, gated or none",
-        targets=(("action_expert", "fusion_strategy"),),
+        _one_of("concat", "cross_attention", "gated", "none"),
+        (("action_expert", "fusion_strategy"),),
     ),
     Argument(
         "model",
@@ -139,7 +155,8 @@ ARGUMENTS = (
         "dtype",
         "auto",
         "precision of the weights: auto, float32, bfloat16, float16 or float8",
-        targets=(("vlm", "dtype"), ("action_expert", "dtype")),
+        _one_of("auto", "float32", "bfloat16", "float16", "float8"),
+        (("vlm", "dtype"), ("action_expert", "dtype")),
     ),
     Argument(
         "instruction",
@@ -151,14 +168,14 @@ ARGUMENTS = (
         "vl_reuse",
         "4",
         "action chunks for one VLM update",
-        _whole,
+        _between(_whole, 1, 1000),
         (("vlm", "vl_reuse"), ("action_expert", "vl_reuse")),
     ),
     Argument(
         "action_rate",
         "10.0",
         "action chunks per second [Hz]",
-        _number,
+        _between(_number, 0.1, 1000.0),
         (("vlm", "action_rate"), ("action_expert", "action_rate")),
     ),
     Argument(
@@ -171,21 +188,21 @@ ARGUMENTS = (
         "robot_port",
         "5556",
         "TCP port of the robot sender",
-        _whole,
+        _port,
         (("robot_bridge", "port"), ("sim_robot", "port"), (FAULT_NODE, "robot_port")),
     ),
     Argument(
         "camera_port",
         "5555",
         "TCP port that the cameras push to",
-        _whole,
+        _port,
         (("camera_bridge", "port"), ("sim_camera", "port"), (FAULT_NODE, "camera_port")),
     ),
     Argument(
         "sensor_port",
         "9999",
         "UDP port that the sensor sends to",
-        _whole,
+        _port,
         (("sensor_bridge", "port"), ("sim_sensor", "port"), (FAULT_NODE, "sensor_port")),
     ),
     Argument("sim", "false", "also start simulated senders on real sockets", _boolean),
@@ -207,11 +224,11 @@ ARGUMENTS = (
         "duration",
         "0.0",
         "stop so many seconds after the first action chunk; 0 runs until Ctrl+C",
-        _number,
+        _between(_number, 0.0, 1e9),
         (("monitor", "duration"),),
     ),
     Argument("web", "false", "also serve the live view, a page for browsers", _boolean),
-    Argument("web_port", "8088", "TCP port of the live view", _whole, ((WEB_VIEW, "web_port"),)),
+    Argument("web_port", "8088", "TCP port of the live view", _port, ((WEB_VIEW, "web_port"),)),
     Argument(
         "web_host",
         "127.0.0.1",
@@ -223,13 +240,14 @@ ARGUMENTS = (
         "action_space",
         "joints",
         "what the actions are, for rviz and foxglove to show: joints, or pose, the tool's",
-        targets=((CHUNK_VIEWER, "action_space"),),
+        _one_of("joints", "pose"),
+        ((CHUNK_VIEWER, "action_space"),),
     ),
     Argument(
         "verbosity",
         "normal",
         "what the nodes say: quiet (warnings and errors alone), normal, or debug",
-        _verbosity,
+        _one_of(*VERBOSITIES),
         ((EVERY_NODE, "verbosity"),),
     ),
     Argument(
@@ -259,7 +277,7 @@ REPLAY_ARGUMENTS = (
         "rate",
         "1.0",
         "how many times as fast as it was recorded",
-        _positive,
+        _between(_number, 0.01, 100.0),
         ((BAG_PLAYER, "rate"),),
     ),
     *(argument for argument in ARGUMENTS if argument.name in _REPLAYED),

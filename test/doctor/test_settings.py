@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from vla_inference_ros.doctor.result import Status
-from vla_inference_ros.doctor.settings import SettingsError, parameters_file, read_settings
+from vla_inference_ros.doctor.settings import parameters_file, read_settings
 from vla_inference_ros.launch_arguments import ArgumentError
+from vla_inference_ros.params_file import SettingsError
 
 
 def write(folder: Path, text: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from vla_inference_ros.core.number_text import number_or_nan
 from vla_inference_ros.doctor.result import Status, as_json, as_text, count
-from vla_inference_ros.doctor.settings import SettingsError, read_settings
+from vla_inference_ros.doctor.settings import read_settings
 from vla_inference_ros.launch_arguments import ARGUMENTS, ArgumentError
+from vla_inference_ros.params_file import SettingsError
 
 _LISTEN = 5.0  # [s]
 _LEAST, _MOST = 2.0, 600.0  # [s]
@@ -37,11 +38,11 @@ def main(given: Sequence[str] | None = None) -> int:
         launch[name] = value
     try:
         settings = read_settings(launch)
-    except (ArgumentError, FileNotFoundError) as error:
-        parser.error(str(error))
     except SettingsError as error:
         print(f"vla-doctor: {error}", file=sys.stderr)
         return 1
+    except (ArgumentError, FileNotFoundError) as error:
+        parser.error(str(error))
     # Imported here, so that the command's help needs neither ROS nor a second.
     from vla_inference_ros.doctor.examine import examine
 

@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vla_inference_ros.doctor.result import Result, ok, problem, warning
 from vla_inference_ros.graph import SIM_NODES, Graph, build, share
 from vla_inference_ros.launch_arguments import BAG_RECORDER, FAULT_NODE, RECORDER
+from vla_inference_ros.params_file import SettingsError, read_nodes
 
 _CHECK = "parameters file"
 _ANY_NODE = "/**"
 # Of rclpy itself, and of every node.
 _ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
-
-
-class SettingsError(Exception):
-    """The parameters file cannot be read; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +109,7 @@ def parameters_file(settings: Settings) -> Result:
 def _entries(file: Path) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
     """Node, its parameters, and whether they are for all nodes."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        if not isinstance(content, dict):
-            raise SettingsError(f"params_file {file} holds no nodes: copy config/async.yaml")
-        for key, entry in content.items():
+        for key, entry in read_nodes(file).items():
             parameters = entry["ros__parameters"] if isinstance(entry, dict) else None
             if not isinstance(parameters, dict):
                 raise SettingsError(f"params_file {file}: {key} has no map in ros__parameters")
@@ -126,11 +118,6 @@ def _entries(file: Path) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
         raise SettingsError(
             f"params_file {file}: {key} has no ros__parameters: put its parameters under that name"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"params_file {file} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"params_file {file} is no YAML: {reason}") from error
 
 
 def _complaint(value: object, default: object) -> str:
