@@ -159,6 +159,9 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     assert "has no sensor_encoder: its top-level keys are weights, epoch" in refusal(
         tmp_path, {"weights": {}, "epoch": 3}
     )
+    assert "keys are model_state_dict, epoch; not used: policy.* (2 tensors), epoch" in refusal(
+        tmp_path, {"model_state_dict": {"policy.a": 1, "policy.b": 2}, "epoch": 3}
+    )
     assert "x0, x1, x2, x3, x4, x5, x6, x7 and 12 more" in refusal(
         tmp_path, {f"x{index}": index for index in range(20)}
     )

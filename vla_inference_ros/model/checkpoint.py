@@ -124,8 +124,10 @@ def load_policy_heads(
     found = read_parts(path)
     for part in ("sensor_encoder", "action_expert"):
         if not found.states[part]:
+            unused = f"; not used: {listed(found.ignored)}" if found.ignored else ""
             raise ModelError(
                 f"checkpoint {path} has no {part}: its top-level keys are {listed(found.names)}"
+                + unused
             )
     encoder_state, expert_state = found.states["sensor_encoder"], found.states["action_expert"]
     try:

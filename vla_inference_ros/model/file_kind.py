@@ -6,6 +6,7 @@ a file's beginning and a zip's list of members; unpickles nothing.
 
 from __future__ import annotations
 
+import codecs
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _LEGACY_MAGIC_IN_TEXT = b"L119547037146038801333356L"  # the same number by prot
 _SAFETENSORS_HEADER = 100_000_000  # bytes at most, by the format's own rule
 _TAR = slice(257, 262), b"ustar"
 _NAMES_SHOWN = 4
+_TEXT_SHOWN = 40  # characters
 _NO_TENSORS = (  # signature, what it is, what to do
     (b"version https://git-lfs", "a Git LFS pointer, not the weights", "run git lfs pull"),
     (b"\x1f\x8b", "compressed with gzip", "unpack it"),
@@ -85,6 +87,16 @@ def kind_of(file: Path, head: bytes) -> FileKind:
     for signature, what, remedy in _NO_TENSORS:
         if head.startswith(signature):
             raise ModelError(f"checkpoint {file} is {what}: {remedy}")
+    if not any(head):
+        raise ModelError(
+            f"checkpoint {file} begins with {len(head)} zeros: it was not written to the end, or "
+            "its disk has lost it; copy or save it again"
+        )
+    if text := _text(head):
+        raise ModelError(
+            f"checkpoint {file} is text, which begins with {text[:_TEXT_SHOWN]!r}, not the "
+            "weights: if it is a page or a message that came instead of them, download them again"
+        )
     return FileKind("unknown", "unknown")
 
 
@@ -109,6 +121,15 @@ def _protocol(pickled: bytes) -> str:
     if len(pickled) < 2:
         return ""
     return str(pickled[1]) if pickled[0] == _PICKLE else "0 or 1"
+
+
+def _text(head: bytes) -> str:
+    """The beginning of a text, "" for what is none."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)  # its end may be cut
+    except UnicodeDecodeError:
+        return ""
+    return text if all(each.isprintable() or each in "\t\r\n" for each in text) else ""
 
 
 def _some(names: Sequence[str]) -> str:

@@ -159,8 +159,9 @@ def _refused(file: Path, kind: FileKind, error: pickle.UnpicklingError) -> Model
 
 def _broken(file: Path, error: Exception) -> ModelError:
     reason = str(error).partition("WeightsUnpickler error: ")
-    first_line = (reason[2] or reason[0]).strip().partition("\n")[0]
+    # Behind the first sentence torch advises to load without its safe reader.
+    first = (reason[2] or reason[0]).strip().partition("\n")[0].partition(". ")[0]
     return ModelError(
         f"checkpoint {file} is cut short or no file of torch.save "
-        f"({type(error).__name__}: {first_line}): copy or save it again"
+        f"({type(error).__name__}: {first}): copy or save it again"
     )
