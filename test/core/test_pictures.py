@@ -51,6 +51,19 @@ def test_what_real_cameras_send_is_decoded_pixel_for_pixel(path: Path) -> None:
     assert decoded.oddities == ODD.get(path.stem, ())
 
 
+@pytest.mark.parametrize(
+    ("place", "value"), [(4, 12), (11, 0x33)], ids=["12 bits", "three times as many"]
+)
+def test_a_kind_that_is_not_read_is_not_called_damaged(place: int, value: int) -> None:
+    ratios = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, coded = cv2.imencode(".jpg", np.full((32, 32, 3), 99, np.uint8), ratios)
+    jpeg = bytearray(coded.tobytes())
+    frame = jpeg.index(b"\xff\xc0")
+    jpeg[frame + place] = value
+    with pytest.raises(ValueError, match=r"^the JPEG is of a kind that is not read .*8 bits, and"):
+        decode(bytes(jpeg))
+
+
 def test_an_orientation_tag_is_not_followed() -> None:
     tagged = (CASES / "exif6.jpg").read_bytes()
     np.testing.assert_array_equal(decode(tagged).pixels, decode(CONTROL).pixels)

@@ -32,6 +32,8 @@ _PNG_FLAGS = {
     "BGR": cv2.IMREAD_COLOR,
     "GRAY": cv2.IMREAD_GRAYSCALE,
 }
+# What is whole, but not read: rare ratios of brightness to colour, 12 bits, lossless ones.
+_UNREAD = re.compile(r"Unsupported|Could not determine subsampling")
 # libjpeg-turbo tells of the first thing that is wrong. Behind the last scan nothing can follow.
 _EXTRANEOUS_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _END = b"\xff\xd9"
@@ -122,6 +124,11 @@ def _decoded_jpeg(
             pixels = _decoded_without_padding(picture, decoded_whole, error)
             oddities = (*oddities, "padding before the JPEG's end")
     except ValueError as error:
+        if _UNREAD.search(str(error)):
+            raise JpegError(
+                f"the JPEG is of a kind that is not read ({error}): set the encoder to baseline or "
+                "progressive, 8 bits, and 4:2:0, 4:2:2 or 4:4:4"
+            ) from error
         raise JpegError(f"the JPEG is damaged: {error}") from error
     size = form.width, form.height
     return Decoded(pixels[..., 0] if order == "GRAY" else pixels, size, oddities)
