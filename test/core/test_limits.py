@@ -80,6 +80,17 @@ def test_a_state_of_nothing_but_zeros_is_named() -> None:
         RobotLimits().check(RobotPacket(NOW, NOW, 0.0, (-0.0,) * 6, (-0.0,) * 6))
 
 
+@pytest.mark.parametrize("rest", [1e-45, -1e-40, 1e-7])
+def test_numbers_that_nobody_has_filled_in_are_zeros(rest: float) -> None:
+    """A big-endian sender's, or those of memory as it was: no robot resolves them."""
+    tiny = (rest,) * 6
+    with refused("empty state"):
+        RobotLimits().check(RobotPacket(NOW, NOW, 1.5, tiny, tiny))
+    assert oddity(replace(GOOD, joints=tiny)).startswith("all joints are 0")
+    assert oddity(replace(GOOD, pose=tiny)).startswith("the whole pose is 0")
+    RobotLimits().check(replace(GOOD, joints=(0.001, *ZEROS[1:]), pose=ZEROS))
+
+
 def test_half_a_state_of_zeros_is_odd_and_believed() -> None:
     for packet, said in (
         (replace(GOOD, joints=ZEROS), "all joints are 0"),

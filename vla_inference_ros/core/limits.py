@@ -28,6 +28,7 @@ JOINT_MAXIMA = tuple(high + _OVERRUN for _, high in MECA500_JOINTS)
 MOST_POSITION = 1000.0  # of x, y and z: twice the arm's reach, for a tool and a frame [mm]
 MOST_FORCE = 1000.0  # a hundred times what the arm can bear [N]
 MOST_ASCAN = 1e9  # of an A-scan's points, whose unit is the sender's: over any count of a converter
+_ZERO = 1e-6  # under what any robot resolves: what memory holds that nobody has filled [deg, mm]
 _MOST_ANGLE = 360.0  # of the pose's Euler angles, which repeat after that [deg]
 
 ZEROS = "joints or pose all 0"
@@ -62,7 +63,7 @@ class RobotLimits:
 
     def check(self, packet: RobotPacket) -> None:
         """Raises WireError unless a robot can be in this state."""
-        if not any((*packet.joints, *packet.pose)):
+        if _all_zero((*packet.joints, *packet.pose)):
             raise WireError(
                 "empty state",
                 "all joints and the whole pose are 0, where no tool can be: does the sender read "
@@ -95,11 +96,15 @@ class RobotLimits:
 
 def oddity(packet: RobotPacket) -> str:
     """What is odd about a state that a robot can be in all the same; '' if nothing is."""
-    if not any(packet.joints):
+    if _all_zero(packet.joints):
         return "all joints are 0: is the arm at its zero position, or are they not read at all?"
-    if not any(packet.pose):
+    if _all_zero(packet.pose):
         return "the whole pose is 0: is the tool at its frame's origin, or is it not read at all?"
     return ""
+
+
+def _all_zero(values: Sequence[float]) -> bool:
+    return all(abs(value) < _ZERO for value in values)
 
 
 @dataclass(frozen=True, slots=True)
