@@ -226,6 +226,35 @@ def test_a_users_own_settings_stay(variable: str, monkeypatch: pytest.MonkeyPatc
     }
 
 
+@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file"), ("root:x:0:0", "no XML: ")], ids=["none", "text"]
+)
+def test_a_users_own_file_that_cannot_be_read_is_named(
+    variable: str,
+    content: str | None,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fast DDS only says so in a line of its own, and goes on with its defaults."""
+    file = tmp_path / "mine.xml"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    monkeypatch.setenv(variable, str(file))
+    said = set_up_middleware()
+    assert said.startswith(
+        f"the variable {variable} is '{file}', which Fast DDS cannot read ({why}"
+    )
+    assert "defaults, with which pictures are lost" in said
+    file.write_text("<dds/>", encoding="utf-8")
+    assert not set_up_middleware()
+
+
+def test_a_variable_that_is_empty_names_no_file() -> None:
+    assert "segment" in look(**dict.fromkeys(VARIABLES, ""))
+
+
 def test_fast_dds_is_that_of_the_installation_of_rclpy(tmp_path: Path) -> None:
     rclpy_file = tmp_path / "lib" / "python3.12" / "site-packages" / "rclpy" / "__init__.py"
     assert fast_dds_version(rclpy_file) == 3

@@ -31,12 +31,24 @@ WRONG = [
     ),
     (
         {"ROS_STATIC_PEERS": "::1"},
-        "ROS_STATIC_PEERS names '::1', which has no IPv4 address (Address family for hostname not",
+        "ROS_STATIC_PEERS has '::1', of which no IPv4 address is known",
     ),
     (
         {"ROS_STATIC_PEERS": f"127.0.0.1;{'x' * 64}", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
-        f"ROS_STATIC_PEERS names '{'x' * 64}', which has no IPv4 address (",
+        f"ROS_STATIC_PEERS has '{'x' * 64}', of which no IPv4 address is known",
     ),
+        {"ROS_STATIC_PEERS": "127.0.0.1;::1"},
+        "ROS_STATIC_PEERS has '::1', of which no IPv4 address is known, and Fast DDS takes no",
+    ),
+    (
+        {"ROS_STATIC_PEERS": "10.0.0.1,10.0.0.2", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        "ROS_STATIC_PEERS has '10.0.0.1,10.0.0.2', of which no IPv4 address is known, and Fast",
+    ),
+    (
+        {"RCUTILS_COLORIZED_OUTPUT": "yes", "RCUTILS_LOGGING_USE_STDOUT": "2"},
+        "RCUTILS_COLORIZED_OUTPUT is 'yes', RCUTILS_LOGGING_USE_STDOUT is '2', not 0 or 1: export",
+    ),
+    ({"RCUTILS_LOGGING_BUFFERED_STREAM": "on"}, "RCUTILS_LOGGING_BUFFERED_STREAM is 'on', not 0"),
     ({"ROS_LOG_DIR": "/proc/none"}, "ROS cannot write its log to /proc/none: No such file"),
 ]
 
@@ -99,6 +111,21 @@ def test_a_middleware_of_any_prefix_will_do(tmp_path: Path) -> None:
     assert not unusable(wanted, prefixes)
     (found,) = unusable(wanted, prefixes[:1])
     assert found.remedy.endswith(": rmw_one")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"ROS_STATIC_PEERS": "127.0.0.1;;localhost;"},
+        {"ROS_STATIC_PEERS": "::1", "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+        {"ROS_STATIC_PEERS": "::1", "ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"},
+        {"ROS_STATIC_PEERS": "::1", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
+    ],
+)
+def test_peers_that_ros_takes_or_passes_over_are_left_alone(
+    other: dict[str, str], tmp_path: Path
+) -> None:
+    assert not unusable({**other, "HOME": str(tmp_path)}, [tmp_path])
 
 
 def test_without_log_files_no_folder_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

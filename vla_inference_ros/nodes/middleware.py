@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from xml.etree import ElementTree
 
 import rclpy
 
@@ -41,8 +42,8 @@ def set_up_middleware(segment: int = dds_profile.SMALL_SEGMENT) -> str:
     """
     if not rclpy.get_rmw_implementation_identifier().startswith("rmw_fastrtps"):
         return ""
-    if any(variable in os.environ for variable, _ in PROFILES.values()):
-        return ""
+    if own := next((each for each, _ in PROFILES.values() if os.environ.get(each)), ""):
+        return _fault_of_profile(own)
     version = fast_dds_version(Path(rclpy.__file__))
     variable, name = PROFILES[version]
     profile = (share() / "config" / name).read_text(encoding="utf-8")
@@ -90,6 +91,21 @@ def fast_dds_version(rclpy_file: Path) -> int:
     2, and called Fast RTPS.
     """
     return 2 if any((each / "share" / "fastrtps").is_dir() for each in rclpy_file.parents) else 3
+
+
+def _fault_of_profile(variable: str) -> str:
+    """What is to be said of the file that a user has named; '' if Fast DDS can read it."""
+    file = os.environ[variable]
+    try:
+        ElementTree.parse(file)
+    except (OSError, ElementTree.ParseError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"no XML: {error}"
+        return (
+            f"the variable {variable} is {file!r}, which Fast DDS cannot read ({why}): it is left "
+            "at its defaults, with which pictures are lost; correct it, or unset it for the "
+            "package's own"
+        )
+    return ""
 
 
 def _take(variable: str, profile: str) -> str:

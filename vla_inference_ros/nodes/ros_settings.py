@@ -20,7 +20,14 @@ from vla_inference_ros.graph import prefix
 _MIDDLEWARES = Path("share", "ament_index", "resource_index", "rmw_typesupport")
 _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)")  # as strtoul(3) reads it, and so ROS
 _HIGHEST_DOMAIN = 232  # whose ports still are ports
-_NO_PEERS = ("OFF", "SYSTEM_DEFAULT")  # ranges of discovery with which ROS asks no peers
+_PEERS, _RANGE = "ROS_STATIC_PEERS", "ROS_AUTOMATIC_DISCOVERY_RANGE"
+_WITHOUT_PEERS = ("OFF", "SYSTEM_DEFAULT")  # ranges with which ROS passes over the peers
+_FAST_DDS = "rmw_fastrtps"  # how the names of its middlewares begin
+_SWITCHES = (  # of the console's log: with another value than these, or none, ROS does not start
+    "RCUTILS_COLORIZED_OUTPUT",
+    "RCUTILS_LOGGING_BUFFERED_STREAM",
+    "RCUTILS_LOGGING_USE_STDOUT",
+)
 _NO_LOG_FILE = "--disable-external-lib-logs"  # the argument with which ROS writes none
 
 
@@ -45,6 +52,7 @@ def unusable(environment: Mapping[str, str], prefixes: Sequence[Path] = ()) -> l
         _domain(environment),
         _peers(environment),
         _log(environment),
+        _switches(environment),
     )
     return [found for found in checks if found is not None]
 
@@ -125,21 +133,36 @@ def _domain(environment: Mapping[str, str]) -> Unusable | None:
 
 
 def _peers(environment: Mapping[str, str]) -> Unusable | None:
-    """Fast DDS alone, the default, has to have an IPv4 address of each."""
-    middleware = environment.get("RMW_IMPLEMENTATION") or "rmw_fastrtps_cpp"
-    range_ = environment.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
-    if not middleware.startswith("rmw_fastrtps") or range_ in _NO_PEERS:
+    """Fast DDS asks at IPv4 addresses alone; ROS makes no node where a peer has none."""
+    middleware = environment.get("RMW_IMPLEMENTATION") or _FAST_DDS  # the default is one of its
+    if not middleware.startswith(_FAST_DDS):
         return None
-    for peer in filter(None, environment.get("ROS_STATIC_PEERS", "").split(";")):
-        try:
-            socket.getaddrinfo(peer, None, socket.AF_INET)
-        except (OSError, UnicodeError) as error:  # UnicodeError: no name of any host
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            return Unusable(
-                f"ROS_STATIC_PEERS names {peer!r}, which has no IPv4 address ({why})",
-                "export IPv4 addresses, or names that have one in DNS or /etc/hosts, parted by ;",
-            )
-    return None
+    if environment.get(_RANGE, "") in _WITHOUT_PEERS:
+        return None
+    peers = [each for each in environment.get(_PEERS, "").split(";") if each]
+    if not (without := [each for each in peers if not _has_ipv4(each)]):
+        return None
+    return Unusable(
+        f"{_PEERS} has {', '.join(map(repr, without))}, of which no IPv4 address is known, and "
+        "Fast DDS takes no other",
+        "export hosts that have one, with ';' between them, or unset it",
+    )
+
+
+def _has_ipv4(host: str) -> bool:
+    try:
+        socket.gethostbyname(host)
+    except (OSError, UnicodeError):  # the latter of what is no host's name
+        return False
+    return True
+
+
+def _switches(environment: Mapping[str, str]) -> Unusable | None:
+    wrong = [name for name in _SWITCHES if environment.get(name, "") not in ("", "0", "1")]
+    if not wrong:
+        return None
+    found = ", ".join(f"{name} is {environment[name]!r}" for name in wrong)
+    return Unusable(f"{found}, not 0 or 1", "export one of the two, or unset it")
 
 
 def _prefixes(environment: Mapping[str, str]) -> list[Path]:

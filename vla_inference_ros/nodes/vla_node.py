@@ -21,6 +21,7 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
@@ -254,6 +255,8 @@ def run(node_type: Callable[[], VlaNode[Any]], segment: int = SMALL_SEGMENT) -> 
         return _cannot_start(str(error))
     except MemoryError as error:
         return _cannot_start(out_of_memory(error))
+    except rclpy_implementation.RCLError as error:  # as of a variable that ROS cannot use
+        return _cannot_start(str(error))
     except RuntimeError as error:  # as of a thread for which there is no room
         if not limit:
             raise
