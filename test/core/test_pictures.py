@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.pictures import MOST_EXTRANEOUS, decode
+from vla_inference_ros.core.pictures import MOST_EXTRANEOUS, decode, picture_content
 from vla_inference_ros.sim.jpeg_content import cut, emptied, endless, zeroed
 
 CASES = Path(__file__).parents[1] / "data" / "jpeg"
@@ -243,3 +245,28 @@ def test_a_damaged_png_is_refused(damaged: bytes) -> None:
 def test_what_is_no_picture_is_refused(nothing: bytes) -> None:
     with pytest.raises(ValueError, match="JPEG"):
         decode(nothing)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def test_content_of_a_png_is_the_same_whatever_text_it_has() -> None:
+    image = pixels(CONTROL)
+    png, other = (cv2.imencode(".png", each)[1].tobytes() for each in (image, image + 1))
+    header_end = 8 + 25
+    said = {picture_content(png)}
+    for text in (b"1", b"another"):
+        commented = png[:header_end] + chunk(b"tEXt", b"n\0" + text) + png[header_end:]
+        assert (pixels(commented) == image).all()
+        said |= {picture_content(commented), picture_content(png + text)}
+    assert len(said) == 1
+    assert picture_content(other) not in said
+    assert picture_content(png[:-20]) not in said
+    assert len({picture_content(png[:9]), picture_content(png[:10])}) == 2
+
+
+def test_content_of_a_jpeg_is_that_of_its_pixels() -> None:
+    assert picture_content(CONTROL + b"1") == picture_content(CONTROL)
+    assert picture_content(encoded()) != picture_content(CONTROL)

@@ -6,6 +6,7 @@ finds what is damaged between the markers (``pictures``).
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ _PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6})
 _ARITHMETIC_MARKERS = frozenset(range(0xC9, 0xD0)) - {0xCC}
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _TABLES_MARKER, _END_MARKER, _SCAN_MARKER, _METADATA_MARKER = 0xC4, 0xD9, 0xDA, 0xE1
-_NO_PIXELS = frozenset({0xFE, *range(0xE0, 0xF0)})  # comments, and APP0 to APP15
+_QUANTISATION_MARKER = 0xDB
+_PADDING = b"\x00\xff"
 # In coded data FF is followed by 00, and restart markers belong to the data.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _COEFFICIENTS = 64  # of a block
@@ -76,6 +78,8 @@ def jpeg_form(data: bytes) -> JpegForm:
             break
         if marker == _TABLES_MARKER:
             has_tables = True
+        elif marker == _QUANTISATION_MARKER:
+            _quantisation_tables(data[begin:end])
         elif marker in _ARITHMETIC_MARKERS:
             raise _arithmetic()
         elif marker in _FRAME_MARKERS and frame is None:
@@ -102,23 +106,57 @@ def without_metadata(data: bytes) -> bytes:
 
 
 def jpeg_content(data: bytes) -> int:
-    """A number for what a JPEG's pixels are made of, without what may stand in comments and in
-    applications' segments (APPn) before the first scan, or behind the end. It tells two pictures
-    apart, and is the same for as long as the process runs. Other bytes count as a whole.
+    """A number for what a JPEG's pixels are made of: the frame's header, the quantisation tables
+    that it names and the coded data, without what may stand beside them, such as comments and
+    padding. It tells two pictures apart, and is the same for as long as the process runs. Bytes
+    that are no whole JPEG count as such.
     """
-    kept, begin_scan = [], 0
     try:
-        for marker, begin, end in _segments(data):
-            if marker == _SCAN_MARKER:
-                begin_scan = begin
-                break
-            if marker not in _NO_PIXELS:
-                kept.append(data[begin - 2 : end])
+        made_of = _made_of(data) if data.startswith(_START) else ()
     except JpegError:
-        begin_scan = 0
-    if not begin_scan or not data.startswith(_START):
-        return hash(data)
-    return hash((b"".join(kept), data[begin_scan : data.rfind(_END)]))
+        made_of = ()
+    return hash(made_of or data)
+
+
+def _made_of(data: bytes) -> tuple[bytes, ...]:
+    """Nothing of a JPEG that is not whole."""
+    frame, named, kept = b"", b"", []
+    tables: dict[int, bytes] = {}
+    coded = 0  # where a scan's data begins, until its end is found
+    for marker, begin, end in _segments(data):
+        if coded:
+            found = begin if marker == _END_MARKER else begin - 4  # before marker and length
+            kept.append(data[coded:found].rstrip(_PADDING))
+            coded = 0
+        if marker == _END_MARKER:
+            used = (tables.get(each, b"") for each in named)
+            return (frame, *used, *kept) if frame and kept else ()
+        if marker == _QUANTISATION_MARKER:
+            tables |= _quantisation_tables(data[begin:end])
+        elif marker in _FRAME_MARKERS:
+            frame = data[begin:end]
+            named = frame[8::3]
+        elif marker == _SCAN_MARKER:
+            kept.append(data[begin:end])
+            coded = end
+    return ()
+
+
+def _quantisation_tables(content: bytes) -> dict[int, bytes]:
+    """The tables of a segment by their numbers (B.2.4.1); JpegError if a step is 0, which a decoder
+    takes all the same.
+    """
+    tables, position = {}, 0
+    while position < len(content):
+        is_wide, number = divmod(content[position], 16)  # of two bytes a step, or one
+        end = position + 1 + _COEFFICIENTS * (2 if is_wide else 1)
+        table = content[position + 1 : end]
+        steps = map(operator.or_, table[::2], table[1::2]) if is_wide else table
+        if end > len(content) or 0 in steps:
+            raise JpegError("JPEG has a quantisation table that is damaged")
+        tables[number] = table
+        position = end
+    return tables
 
 
 def _cut(data: bytes) -> JpegError:

@@ -18,7 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.jpeg import JpegError, JpegForm, jpeg_form
+from vla_inference_ros.core.jpeg import JpegError, JpegForm, jpeg_content, jpeg_form
 
 MAX_PIXELS = 100_000_000  # of a picture that is decoded: 300 MB
 MOST_EXTRANEOUS = 512  # bytes of padding before the end marker that an encoder may leave
@@ -27,6 +27,9 @@ Order = Literal["RGB", "BGR", "GRAY"]
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = struct.Struct(">I4sII")  # length, type, width, height: the first chunk's start
+_PNG_CHUNK = struct.Struct(">I4s")  # length, type; its content and a checksum follow
+_PNG_CHECKSUM = 4  # bytes
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT")
 _PNG_FLAGS = {
     "RGB": cv2.IMREAD_COLOR,
     "BGR": cv2.IMREAD_COLOR,
@@ -68,6 +71,20 @@ def picture_size(data: bytes) -> tuple[int, int]:
         return _bounded(*_png_size(data))
     form = jpeg_form(data)
     return _bounded(form.width, form.height)
+
+
+def picture_content(data: bytes) -> int:
+    """A number for what a JPEG's or PNG's pixels are made of, as :func:`core.jpeg.jpeg_content`."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return jpeg_content(data)
+    position, kept = len(_PNG_SIGNATURE), []
+    while position + _PNG_CHUNK.size <= len(data):
+        length, kind = _PNG_CHUNK.unpack_from(data, position)
+        end = position + _PNG_CHUNK.size + length
+        if kind in _PNG_PIXELS:
+            kept.append(data[position + _PNG_CHUNK.size : end])
+        position = end + _PNG_CHECKSUM
+    return hash(b"".join(kept) or data)
 
 
 def decode(

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_inference_ros.convert import rgb_pixels, seconds
-from vla_inference_ros.core.jpeg import jpeg_content
 from vla_inference_ros.core.liveness import PictureRenewal
+from vla_inference_ros.core.pictures import picture_content
 from vla_inference_ros.core.troubles import (
     BLANK,
     DAMAGED,
@@ -216,7 +216,7 @@ def _coded(message: CompressedImage) -> bytes:
 
 
 def _coded_content(message: CompressedImage) -> int:
-    return jpeg_content(_coded(message))
+    return picture_content(_coded(message))
 
 
 def check_views(views: list[str], compressed_topics: list[str], raw_topics: list[str]) -> None:
