@@ -35,7 +35,7 @@ def course(jpegs: Sequence[bytes], period: float = LOOK_PERIOD) -> list[list[str
     return [life.add(look(START + n * period, jpeg)) for n, jpeg in enumerate(jpegs)]
 
 
-def noise(level: float, deviation: float, seed: int) -> bytes:
+def noise(level: float | NDArray[np.float64], deviation: float, seed: int) -> bytes:
     values = np.random.default_rng(seed).normal(level, deviation, (360, 640, 3))
     return cv2.imencode(".jpg", np.clip(values, 0, 255).astype(np.uint8))[1].tobytes()
 
@@ -133,16 +133,44 @@ def test_a_covered_lens_is_told(level: float, deviation: float) -> None:
     assert BLANK not in said[0]  # one dark picture may be a flash's gap
 
 
+def falling_off(shape: str) -> NDArray[np.float64]:
+    """(360, 640): light with nothing in it."""
+    y, x = np.mgrid[0:360, 0:640]
+    from_centre = np.hypot(x - 320, y - 180) / 320
+    light: dict[str, NDArray[np.float64]] = {
+        "a little": 8 + 6 * np.exp(-3 * from_centre**2),
+        "to one side": x / 640 * 200,
+        "as by a lens": 200 * np.cos(np.arctan(0.577 * from_centre)) ** 4,
+        "into a corner": 5 + 60 * np.exp(-((x / 300) ** 2 + (y / 300) ** 2)),
+    }
+    return light[shape]
+
+
+@pytest.mark.parametrize("shape", ["a little", "to one side", "as by a lens", "into a corner"])
+def test_a_covered_lens_that_light_comes_through_is_told(shape: str) -> None:
+    light = falling_off(shape)[..., np.newaxis]
+    said = course([noise(np.broadcast_to(light, (360, 640, 3)), 3.0, n) for n in range(SOON)])
+    assert said[-1] == [BLANK]
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket", "retina"])
+def test_a_scene_far_out_of_focus_is_no_covered_lens(name: str) -> None:
+    blurred = cv2.GaussianBlur(decode(photograph(name), "GRAY").pixels, (0, 0), 30.0)
+    assert not Look.of(START, np.asarray(blurred, np.uint8)).is_blank
+
+
 def test_a_dim_scene_is_no_covered_lens() -> None:
     bright = decode(photograph("rocket"), "GRAY").pixels
     dim = (bright / 8).astype(np.uint8)
     assert not Look.of(START, dim).is_blank
 
 
-def twins(pictures: Callable[[int, int], bytes]) -> set[tuple[str, str]]:
+def twins(
+    pictures: Callable[[int, int], bytes], looks_at: Sequence[int] = range(SOON)
+) -> set[tuple[str, str]]:
     """The views that are alike at last, of what each sends."""
     watch, found = Twins(), []
-    for n in range(SOON):
+    for n in looks_at:
         stamps = [START + n * LOOK_PERIOD + 0.01 * view for view in range(5)]
         looks = {f"View{v + 1}": look(stamps[v], pictures(v, n)) for v in range(5)}
         found = watch.add(looks)
@@ -170,6 +198,41 @@ def test_one_camera_on_two_views_is_told_though_its_scene_moves() -> None:
         return SCENES[0 if view == 1 else view].jpeg(START + 6.0 + n * LOOK_PERIOD + 0.03 * view)
 
     assert twins(picture) == {("View1", "View2")}
+
+
+def mirrored(jpeg: bytes, axis: int) -> bytes:
+    return cv2.imencode(".jpg", cv2.flip(colours(jpeg), axis))[1].tobytes()
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_one_camera_on_two_views_is_told_though_one_is_mirrored(axis: int) -> None:
+    def picture(view: int, n: int) -> bytes:
+        jpeg = SCENES[0 if view == 1 else view].jpeg(START + 6.0 + n * LOOK_PERIOD)
+        return mirrored(jpeg, axis) if view == 1 else jpeg
+
+    assert twins(picture) == {("View1", "View2")}
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_one_camera_on_two_views_is_told_though_one_is_late_and_the_scene_moves(late: int) -> None:
+    """A view of which nothing stays in its place, and four looks that the other is behind by."""
+    moving = [photograph(name) for name in ("astronaut", "chelsea", "coffee", "rocket", "retina")]
+
+    def picture(view: int, n: int) -> bytes:
+        if view > 1 or n >= 20:
+            return SCENES[view].jpeg(START + n)
+        return moving[(n - 4 * (view == late)) % len(moving)]
+
+    assert twins(picture, range(4 + SOON)) == {("View1", "View2")}
+    assert twins(picture, range(20 + 8)) == set()  # soon after each has its own camera
+
+
+def test_twins_of_before_time_was_set_back_are_forgotten() -> None:
+    def picture(view: int, n: int) -> bytes:
+        is_shown_by_both = view == 1 and n >= 20
+        return SCENES[0 if is_shown_by_both else view].jpeg(START + 6.0 + n * LOOK_PERIOD)
+
+    assert twins(picture, [*range(20, 28), *range(8)]) == set()
 
 
 def colours(jpeg: bytes) -> NDArray[np.uint8]:

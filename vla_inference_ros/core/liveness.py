@@ -8,6 +8,7 @@ in each. Owns what is compared and the limits. Does not own decoding, how long c
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,8 +32,11 @@ SENSOR_DEAD_AFTER = 0.3  # as old as a sample may be [s]
 # A-scans/s is within, however often a quicker sender repeats them [s].
 _TOLERATED, _SENSOR_TOLERATED = 0.17, 0.05
 _NEAR = 3.0  # stamps of two views that are compared [s]
+_LATEST_TWIN = 1.0  # by how much one may be behind the other [s]
 _GRID = (16, 9)  # cells, across and down
 _LEAST_CONTRAST = 4.0  # levels of 255 between the darkest and the brightest cells, but for 5 %
+_LEAST_DETAIL = 2.0  # likewise, of what is left without light that falls off evenly
+_DEGREE = 4  # of that, as a polynomial of the place
 _LIKENESS = 2.0  # levels by which cells of one picture, coded twice, differ at most, on average
 _TEXTURE = 8  # levels within a cell that must show a camera's noise
 _LEAST_TEXTURED = 16  # cells, or nothing can be said
@@ -67,13 +71,13 @@ class Look:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing is to be seen: all black, all white, nothing but noise."""
-        darkest, brightest = np.percentile(self.grid, (5, 95))
-        return bool(brightest - darkest < _LEAST_CONTRAST)
-
-    def is_like(self, other: Look) -> bool:
-        """Whether both are one picture, perhaps coded twice."""
-        return bool(np.abs(self.grid - other.grid).mean() < _LIKENESS)
+        """Whether nothing is to be seen: all black, all white, nothing but noise, or nothing but
+        light that falls off evenly, as what comes through a cap does.
+        """
+        cells = self.grid.ravel()
+        if _contrast(cells) < _LEAST_CONTRAST:
+            return True
+        return _contrast(cells - _EVEN @ cells) < _LEAST_DETAIL
 
     def is_still(self, before: Look) -> bool:
         """Whether it is the picture ``before`` but for a few cells, as with a clock written in: in
@@ -90,6 +94,24 @@ class Look:
         count = np.count_nonzero(textured)
         still = np.count_nonzero(textured & is_same)
         return bool(count >= _LEAST_TEXTURED and still >= _STILL * count)
+
+
+def _contrast(cells: NDArray[np.float32]) -> float:
+    darkest, brightest = np.percentile(cells, (5, 95))
+    return float(brightest - darkest)
+
+
+def _even_light() -> NDArray[np.float32]:
+    """(144, 144): takes cells to those of the surface of the fourth degree that is nearest."""
+    rows, columns = (np.linspace(-1.0, 1.0, count) for count in reversed(_GRID))
+    y, x = (each.ravel() for each in np.meshgrid(rows, columns, indexing="ij"))
+    powers = [x**i * y**j for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]
+    basis, _ = np.linalg.qr(np.stack(powers, axis=1))
+    surface: NDArray[np.float32] = (basis @ basis.T).astype(np.float32)
+    return surface
+
+
+_EVEN = _even_light()
 
 
 def _same_cells(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -154,27 +176,58 @@ class ViewLife:
 
 
 class Twins:
-    """Views that show one and the same picture, as when one camera feeds several."""
+    """Views that show one and the same picture, as when one camera feeds several: perhaps coded
+    twice, mirrored, or one of them later than the other.
+    """
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], float] = {}  # stamp from which two are alike [Unix s]
+        self._shown: dict[str, deque[Look]] = {}  # by view, of late, the newest last
 
     def add(self, looks: Mapping[str, Look]) -> list[tuple[str, str]]:
         """Take the newest look of each view; the pairs of views that are alike for long enough."""
+        shown = {view: self._of_late(view, look) for view, look in looks.items()}
+        seeing = {view for view, look in looks.items() if not look.is_blank}
         found = []
         for pair in itertools.combinations(looks, 2):
-            one, other = (looks[view] for view in pair)
-            near = abs(one.stamp - other.stamp) < _NEAR
-            if not near or one.is_blank or other.is_blank or not one.is_like(other):
+            stamps = [looks[view].stamp for view in pair]
+            comparable = max(stamps) - min(stamps) < _NEAR and seeing.issuperset(pair)
+            if not comparable or not _alike(*(shown[view] for view in pair)):
                 self._since.pop(pair, None)
                 continue
-            newest = max(one.stamp, other.stamp)
+            newest = max(stamps)
             since = self._since.setdefault(pair, newest)
             if newest < since:  # time was set back
                 self._since[pair] = since = newest
             if newest - since >= DEAD_AFTER:
                 found.append(pair)
         return found
+
+    def _of_late(self, view: str, look: Look) -> NDArray[np.float32]:
+        """(n, 9, 16): the grids of the view's looks of the last second, of this one last."""
+        shown = self._shown.setdefault(view, deque())
+        if shown and look.stamp < shown[-1].stamp:  # time was set back
+            shown.clear()
+        if not shown or look is not shown[-1]:
+            shown.append(look)
+        while shown[0].stamp < look.stamp - _LATEST_TWIN:
+            shown.popleft()
+        return np.stack([each.grid for each in shown])
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether the last of ``one`` (n, 9, 16) is any of ``other`` (m, 9, 16), perhaps mirrored, or
+    the other way round.
+    """
+    return _is_among(one[-1], other) or _is_among(other[-1], one)
+
+
+def _is_among(grid: NDArray[np.float32], others: NDArray[np.float32]) -> bool:
+    return any(
+        bool((np.abs(others - grid[::rows, ::columns]).mean(axis=(1, 2)) < _LIKENESS).any())
+        for rows in (1, -1)
+        for columns in (1, -1)
+    )
 
 
 class SensorLife:
