@@ -205,6 +205,38 @@ def test_no_update_is_of_a_ring_of_old_pictures(cameras: Cameras, listener: List
         listener.spin_until(lambda: len(updates) > count, repeat=ring.shoot)
 
 
+def test_no_update_is_of_a_picture_whose_size_is_another_though_it_is_hardly_looked_at(
+    cameras: Cameras, listener: Listener
+) -> None:
+    """As of a damaged header; as many blocks in other rows are decoded without a complaint."""
+    updates = listener.listen(VLFeatures, "/vla/features")
+    seeds = itertools.count(step=10)
+    odd: set[float] = set()
+    size = (48).to_bytes(2, "big") + (64).to_bytes(2, "big")
+    lying = (96).to_bytes(2, "big") + (32).to_bytes(2, "big")
+
+    def shoot(*, is_odd: bool) -> None:
+        now = round(time.time(), 3)
+        cameras.all(now, next(seeds))
+        if is_odd:  # View4's first one is as new as the others are
+            odd.add(now + 3 / 64)
+            cameras.compressed("View4", now + 3 / 64, jpeg(next(seeds)).replace(size, lying, 1))
+
+    def of_odd() -> list[VLFeatures]:
+        return [each for each in updates if min(abs(view_stamps(each)[2] - t) for t in odd) < 1e-4]
+
+    with vlm(dead_pictures="hold"):
+        listener.spin_until(lambda: updates, repeat=lambda: shoot(is_odd=False))
+        for n in range(120):  # not before the true size is known
+            shoot(is_odd=n > 20 and n % 2 == 0)
+            listener.spin_for(0.03)
+        assert not of_odd()
+        said = "View4: pictures have changed their size from 64x48 to 32x96"
+        listener.report("vlm", "vlm", lambda r: r.hold == said, repeat=lambda: shoot(is_odd=True))
+        count = len(updates)
+        listener.spin_until(lambda: len(updates) > count, repeat=lambda: shoot(is_odd=False))
+
+
 def test_a_covered_lens_and_a_camera_on_two_views_are_told(
     cameras: Cameras, listener: Listener
 ) -> None:

@@ -153,7 +153,7 @@ class ViewLife:
         self.newest: Look | None = None  # the last look
         self._renewal = PictureRenewal()
         self._content = 0  # of the last look
-        self._size = (0, 0)  # of the first picture
+        self.size = (0, 0)  # (width, height) of the first picture
         self._seeing: float | None = None  # stamp of the last picture that was not blank
         self._first = 0.0
 
@@ -161,7 +161,7 @@ class ViewLife:
         """Take the next picture; its troubles, in words of ``core.troubles``."""
         before, self.newest = self.newest, look
         if before is None or look.stamp < before.stamp - _NEAR:  # time was set back
-            self._size = look.size
+            self.size = look.size
         if before is None or look.stamp < before.stamp:
             self._first, self._seeing = look.stamp, None
         is_still = before is not None and (look.digest == before.digest or look.is_still(before))
@@ -171,7 +171,7 @@ class ViewLife:
             self._seeing = look.stamp
         since = self._first if self._seeing is None else self._seeing
         blank = look.is_blank and look.stamp - since >= DEAD_AFTER
-        resized = other_size(look.size, self._size) if look.size != self._size else ""
+        resized = other_size(look.size, self.size) if look.size != self.size else ""
         return [what for what in (self._renewal.trouble, BLANK if blank else "", resized) if what]
 
 

@@ -35,6 +35,7 @@ class PictureWatch:
                 look = _look_at(view)
                 if look is not None:
                     troubles[view.name] = lives[view.name].add(look)
+                    view.size = lives[view.name].size
             looks = {name: life.newest for name, life in lives.items() if life.newest is not None}
             alike = {name for pair in twins.add(looks) for name in pair}
             self._tell({n: [*t, TWIN] if n in alike else t for n, t in troubles.items()})

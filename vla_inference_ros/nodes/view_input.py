@@ -22,8 +22,10 @@ from vla_inference_ros.core.troubles import (
     RESIZED,
     TWIN,
     UNCHANGED,
+    other_size,
 )
 from vla_inference_ros.model.interface import VIEWS, FrameError, View
+from vla_inference_ros.model.picture import picture_size
 from vla_inference_ros.nodes import qos
 from vla_inference_ros.nodes.parameters import ParameterError
 from vla_inference_ros.nodes.picture_inbox import PictureInbox
@@ -83,6 +85,8 @@ class ViewInput:
         self._picture: _Picture | None = None
         self._looked_at: _Picture | None = None
         self._seen_dead: tuple[str, ...] = ()  # by who looks at the pictures, set as a whole
+        self._resized = ""  # of the picture that was read for an update
+        self.size: tuple[int, int] | None = None  # that pictures are to have, once one was seen
         self._told_dead: tuple[str, ...] = ()
         self._telling = threading.Lock()  # of what is told: both threads do
         self._topics: list[_Topic] = []
@@ -107,6 +111,7 @@ class ViewInput:
             for topic in self._topics:
                 topic.inbox.forget()
                 topic.renewal = PictureRenewal()
+            self._resized, self.size = "", None
             self._patient_until = time.monotonic() + _PATIENCE
         self.note_dead([])
 
@@ -116,7 +121,10 @@ class ViewInput:
         if picture is None and time.monotonic() > self._patient_until:
             reasons = "; ".join(topic.inbox.why_silent() for topic in self._topics)
             self._stream.warn("no image", f"no image yet: {reasons}")
-        return self._read(picture)
+        view, expected = self._read(picture), self.size
+        size = picture_size(view) if view and expected else expected
+        self._resized = other_size(size, expected) if size and expected and size != expected else ""
+        return view
 
     def unseen(self) -> View | None:
         """The newest picture, once; None if there is no other since. Raises :class:`FrameError`."""
@@ -151,14 +159,15 @@ class ViewInput:
     @property
     def dead(self) -> tuple[str, ...]:
         """What is dead about the newest pictures, in words of ``core.troubles``: of all that have
-        come, and of those that were looked at.
+        come, of those that were looked at, and of the one that was read for an update.
         """
         with self._lock:
             repeated = {each for topic in self._topics if (each := topic.renewal.trouble)}
         seen = self._seen_dead
         if repeated:  # which knows better than who sees one in a few
             seen = tuple(what for what in seen if what not in _REPETITIONS)
-        return (*sorted(repeated), *seen)
+        resized = self._resized  # one that comes now and then may never be looked at
+        return tuple(dict.fromkeys((*sorted(repeated), *seen, *([resized] if resized else []))))
 
     def note_dead(self, seen: Sequence[str]) -> None:
         """Tell what is dead, with what is ``seen`` of it by looking at the pictures."""
