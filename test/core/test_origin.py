@@ -75,3 +75,10 @@ def test_a_long_one_is_shown_in_part() -> None:
     origin = Origin()
     followed(origin, "a")
     assert f"to {'b' * 59 + '…'!r}, " in followed(origin, "b" * 2000)
+
+
+def test_one_that_turns_out_to_be_older_gives_way_to_what_came_after_it() -> None:
+    origin = Origin()
+    assert not followed(origin, "Insert", (3600, "Insert"))
+    assert not followed(origin, "Hold", (5, "Insert"), (7, "Hold"))
+    assert followed(origin, "Insert", (5, "Insert"), (7, "Hold"))

@@ -15,8 +15,13 @@ def state(now: int) -> RunState:
 
 
 def tell(one: RunState, other: RunState) -> bool:
-    names, entries = list(one.entries), one.entries.values()
-    return other.merge(names, [each.value for each in entries], [each.time for each in entries])
+    keys, entries = list(one.known), one.known.values()
+    return other.merge(
+        [name for name, _ in keys],
+        [each.value for each in entries],
+        [each.time for each in entries],
+        [stamp for _, stamp in keys],
+    )
 
 
 def test_what_was_asked_for_last_holds_whatever_the_clocks_say() -> None:
@@ -88,3 +93,54 @@ def test_what_is_beyond_all_measure_does_not_keep_what_is_asked_for_later_from_b
     keeper.merge([NAME], ["ahead"], [furthest])
     assert keeper.ask(NAME, "asked for now")
     assert keeper.value(NAME) == "asked for now"
+
+
+def test_a_message_that_is_heard_again_was_asked_for_when_it_was_heard_first() -> None:
+    """Its publisher's clock is ahead, and it keeps the message for a keeper that starts later."""
+    hour = 3600
+    old, other = state(1000), state(1000)
+    assert old.ask(NAME, "insert", stamp=1000 + hour)
+    assert tell(old, other)
+    assert old.ask(NAME, "hold still", stamp=1001)
+    assert tell(old, other)
+    new = state(2000)
+    assert new.ask(NAME, "insert", time=1000 + hour, stamp=1000 + hour)
+    assert not tell(new, old)
+    assert tell(old, new)
+    assert old.value(NAME) == new.value(NAME) == "hold still"
+    assert old.known == new.known == other.known
+
+
+def test_what_another_clock_stamped_ahead_does_not_outlast_what_is_said_after_it() -> None:
+    now = [1000]
+    keeper = RunState(lambda: now[0])
+    keeper.ask(NAME, "insert", time=10**9, stamp=10**9)
+    now[0] = 1001
+    keeper.ask(NAME, "hold still", time=1001, stamp=1001)
+    assert keeper.value(NAME) == "hold still"
+
+
+def test_nothing_that_was_set_keeps_a_message_from_being_kept() -> None:
+    keeper = state(1000)
+    for number in range(1000):
+        keeper.ask(f"node {number}", "value")
+    for number in range(1, 1000):
+        assert keeper.ask(NAME, f"say {number}", stamp=number)
+        assert keeper.value(NAME) == f"say {number}"
+    assert len(keeper.of(NAME)) == 64
+    assert len(keeper.entries) == 200 + 1
+
+
+def test_all_come_to_the_same_of_messages_that_each_hears_at_another_time() -> None:
+    order = random.Random(2)
+    for _ in range(50):
+        keepers = [state(1000 + order.randrange(1000)) for _ in range(4)]
+        for stamp in range(1, 7):
+            for keeper in order.sample(keepers, 2):
+                keeper.ask(NAME, f"say {stamp}", order.choice([None, stamp]), stamp=stamp)
+        pairs = list(itertools.permutations(keepers, 2))
+        order.shuffle(pairs)
+        for _ in range(2):
+            for one, other in pairs:
+                tell(one, other)
+        assert all(keeper.known == keepers[0].known for keeper in keepers)

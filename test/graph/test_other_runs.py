@@ -14,7 +14,7 @@ from restarting import Graph
 from std_msgs.msg import String
 
 from vla_inference_ros.convert import header, seconds
-from vla_inference_ros.msg import ActionChunk, RunState
+from vla_inference_ros.msg import ActionChunk, RunState, StreamReport
 
 ASIDE = 2.0  # how long what must not happen is waited for, longer than an update takes [s]
 STRANGER = 7  # source_id of what the test publishes
@@ -83,3 +83,34 @@ def test_an_instruction_outlives_those_that_infer_while_the_monitor_hangs(
         listener.spin_for(ASIDE)
     after = [each for each in chunks if seconds(each.header.stamp) > dead]
     assert {each.instruction for each in after} == {"Hold still"}
+
+
+def test_a_message_that_a_node_hears_again_is_no_new_one(
+    graph: Graph, chunks: list[ActionChunk], listener: Listener
+) -> None:
+    """As one does that was just started, of a publisher that keeps it and whose clock is ahead."""
+    states = listener.listen(RunState, "/vla/run_state", LATCHED)
+    listener.deliver(String(data="Insert"), "/vla/instruction")
+    listener.spin_until(lambda: chunks[-1].instruction == "Insert", graph.check_alive)
+    listener.deliver(String(data="Rest"), "/vla/instruction")
+    listener.spin_until(lambda: chunks[-1].instruction == "Rest", graph.check_alive)
+    again = RunState(header=header(time.time()), source_id=STRANGER, run_id="today")
+    again.names, again.values = ["/vla/instruction"], ["Insert"]
+    again.times = [time.time_ns() + 3600 * 10**9]
+    again.stamps = [states[-1].stamps[list(states[-1].values).index("Insert")]]
+    listener.deliver(again, "/vla/run_state", LATCHED)
+    del chunks[:]
+    listener.spin_for(ASIDE)
+    assert {each.instruction for each in chunks} == {"Rest"}
+
+
+def test_reports_of_nodes_that_there_are_not_keep_no_instruction_out(
+    graph: Graph, chunks: list[ActionChunk], listener: Listener
+) -> None:
+    report = StreamReport(header=header(time.time()), node="nobody", source_id=STRANGER)
+    report.set_parameters = [f"p{number}:=v" for number in range(400)]
+    states = listener.listen(RunState, "/vla/run_state", LATCHED)
+    listener.deliver(report, "/vla/reports")
+    listener.deliver(String(data="Stop at once"), "/vla/instruction")
+    listener.spin_until(lambda: chunks[-1].instruction == "Stop at once", graph.check_alive)
+    assert not any(name.startswith("nobody") for name in states[-1].names)

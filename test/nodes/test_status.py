@@ -175,6 +175,23 @@ def test_a_chunk_that_is_newer_than_a_hold_ends_it() -> None:
     assert reports.hold(NOW + 0.1) == ""
 
 
+def test_what_was_lost_is_told_in_what_can_be_read_and_no_more() -> None:
+    asked = {f"recorder q{number}": "\x1b[2J\nv" for number in range(1000)}
+    lost = reports_of(report("recorder", "frames")).lost(asked)
+    assert len(lost) <= 31
+    assert all(each.isprintable() for each in lost)
+    assert lost[0] == (
+        r"recorder: parameter q0, which was set to \x1b[2J\nv, was lost in a restart"
+    )
+
+
+def test_a_report_of_more_parameters_than_a_node_can_have_is_refused() -> None:
+    made = report("recorder", "frames")
+    made.set_parameters = [f"q{number}:=v" for number in range(5000)]
+    with pytest.raises(ValueError, match="more texts"):
+        Reports().add(made, 0.0)
+
+
 # --- what the inference waits for
 
 

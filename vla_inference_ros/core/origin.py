@@ -43,6 +43,9 @@ class Origin:
             return
         if self._instruction is None and asked:
             self._since = asked[-1].time
+        # It may have turned out since then that the present one was asked for earlier.
+        present = [each.time for each in asked if each.value == self._instruction]
+        self._since = min(self._since, max(present, default=self._since))
         times = [each.time for each in asked if each.value == instruction]
         if max(times, default=-1) >= self._since or (self._instruction is None and not asked):
             self._instruction, self._since = instruction, max(times, default=0)

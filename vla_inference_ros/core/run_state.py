@@ -2,18 +2,25 @@
 
 Each keeper outlives some of the others; whoever starts learns from those who are there. Of two
 values of one name the later one holds, and all come to the same.
+
+A message that asks for something can be heard again, long after: its publisher may keep it for
+those who start later, and stamp it by a clock that is not ours. Its stamp tells it from any other,
+and it was asked for when the first keeper heard it, not when another hears it again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Beyond these nothing is kept: nobody has asked for so much, and a clock is not so far ahead.
-_MOST_ENTRIES = 200
+# Beyond these nothing is kept: nobody has asked for so much, and a clock is not so far ahead. Of
+# messages it is the oldest that are forgotten, so that nothing keeps a new one out.
+_MOST_ENTRIES, _MOST_MESSAGES = 200, 64
 _LONGEST = 2000  # characters of a name or a value
 _FURTHEST = 10 * 365 * 86_400 * 10**9  # [ns]
+
+Key = tuple[str, int]  # a name, and the stamp of the message that asked; 0 if none did
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,37 +32,73 @@ class Entry:
 
 
 class RunState:
-    """Values by name. For one thread, but ``entries`` may be read by any."""
+    """Values by name. For one thread, but ``known`` may be read by any."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
-        self.entries: dict[str, Entry] = {}  # replaced, never changed
+        self.known: Mapping[Key, Entry] = {}  # replaced, never changed
         self._clock = clock
 
-    def ask(self, name: str, value: str, time: int | None = None) -> bool:
-        """Take a value that was asked for just now: later than all that is known, whatever the
-        clocks say. One from before, as of a ``time`` [ns since 1970], is judged by that. Whether it
-        is news.
-        """
-        newest = max((entry.time for entry in self.entries.values()), default=0)
-        if time is None:
-            time = max(self._clock(), newest + 1)
-        return self.merge([name], [value], [time])
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """What holds, by name."""
+        newest: dict[str, Entry] = {}
+        for (name, _), entry in self.known.items():
+            newest[name] = max(entry, newest.get(name, entry))
+        return newest
 
-    def merge(self, names: Sequence[str], values: Sequence[str], times: Sequence[int]) -> bool:
-        """Take what another keeper knows; whether any of it is news. ValueError if the lengths
-        differ.
-        """
-        found, latest = dict(self.entries), self._clock() + _FURTHEST
-        for name, value, at in zip(names, values, times, strict=True):
-            entry = Entry(at, value)
-            fits = len(name) <= _LONGEST and len(value) <= _LONGEST and at <= latest
-            if fits and (name in found or len(found) < _MOST_ENTRIES):
-                found[name] = max(entry, found.get(name, entry))
-        is_news = found != self.entries
-        self.entries = found
-        return is_news
+    def of(self, name: str) -> tuple[Entry, ...]:
+        """All that is known to have been asked for under a name, the last one last."""
+        return tuple(sorted(entry for (each, _), entry in self.known.items() if each == name))
 
     def value(self, name: str) -> str | None:
         """The value of a name; None if nothing was asked for."""
-        entry = self.entries.get(name)
-        return entry.value if entry else None
+        found = self.of(name)
+        return found[-1].value if found else None
+
+    def ask(self, name: str, value: str, time: int | None = None, *, stamp: int = 0) -> bool:
+        """Take a value that was asked for just now: later than all that is known, whatever the
+        clocks say. One that may be from before, as of a ``time`` [ns since 1970], is judged by
+        that. ``stamp`` [ns] is the message's that asks, if one does. Whether it is news.
+        """
+        now = self._clock()
+        if time is None:
+            same = (name, stamp) if stamp else None  # what is known of the message itself
+            others = (entry.time for key, entry in self.known.items() if key != same)
+            time = max(now, max(others, default=0) + 1)
+        elif stamp:
+            time = min(time, now)  # whoever is ahead has not said it later than we hear it
+        return self.merge([name], [value], [time], [stamp])
+
+    def merge(
+        self,
+        names: Sequence[str],
+        values: Sequence[str],
+        times: Sequence[int],
+        stamps: Sequence[int] = (),
+    ) -> bool:
+        """Take what another keeper knows; whether any of it is news. ``stamps`` are all 0 if there
+        are none. ValueError if the lengths differ.
+        """
+        found, latest = dict(self.known), self._clock() + _FURTHEST
+        stamps = stamps if len(stamps) else [0] * len(names)
+        room = _MOST_ENTRIES - sum(not stamp for _, stamp in found)
+        for name, value, at, stamp in zip(names, values, times, stamps, strict=True):
+            key, entry = (name, stamp), Entry(at, value)
+            if len(name) > _LONGEST or len(value) > _LONGEST or at > latest:
+                continue
+            if stamp:
+                found[key] = min(entry, found.get(key, entry))
+            elif key in found or room > 0:
+                room -= key not in found
+                found[key] = max(entry, found.get(key, entry))
+        found = _bounded(found)
+        is_news = found != self.known
+        self.known = found
+        return is_news
+
+
+def _bounded(found: dict[Key, Entry]) -> dict[Key, Entry]:
+    messages = sorted((entry, key) for key, entry in found.items() if key[1])
+    for _, key in messages[:-_MOST_MESSAGES]:
+        del found[key]
+    return found

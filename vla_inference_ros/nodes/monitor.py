@@ -172,8 +172,9 @@ class Monitor(VlaNode[MonitorConfig]):
             return
         if message.node == "action_expert":
             self._copies.stay()
-        for name, value in set_parameters(message).items():
-            self._run_state.ask(f"{message.node} {name}", value)
+        if self._seen.reports.is_of_package(message.node):  # whoever invents nodes fills no table
+            for name, value in set_parameters(message).items():
+                self._run_state.ask(f"{message.node} {name}", value)
         if message.stream:
             self._debug.say(lambda: report_line(message))
         if (message.node, message.stream) == ("action_expert", "action_expert"):

@@ -61,7 +61,7 @@ class Reports:
                 f"but {len(report.problem_counts)} counts"
             )
         texts = (report.node, report.stream, report.hold, *report.troubles)
-        texts = (*texts, *report.problem_kinds, *report.oddities)
+        texts = (*texts, *report.problem_kinds, *report.oddities, *report.set_parameters)
         if len(texts) > _MOST_TEXTS or sum(map(len, texts)) > _LONGEST_TEXTS:
             raise ValueError(
                 f"a report of {report.node[:60]!r} holds more texts than one of this package's can"
@@ -160,7 +160,7 @@ class Reports:
 
     def lost(self, asked: Mapping[str, str]) -> tuple[str, ...]:
         """Which of the parameters that were ``asked`` for, by node and name, as in "vlm verbosity",
-        a node does not know of any more.
+        a node does not know of any more; no more than can be read.
         """
         found = []
         for key, value in sorted(asked.items()):
@@ -172,7 +172,13 @@ class Reports:
                 found.append(
                     f"{node}: parameter {name}, which was set to {value}, was lost in a restart"
                 )
-        return tuple(found)
+        return tuple(told(found))
+
+    def is_of_package(self, node: str) -> bool:
+        """Whether a node of this name is one of this package's that runs with the inference: only
+        of these can be told what they have lost.
+        """
+        return node in _KNOWN
 
     def are_models_loaded(self) -> bool:
         """Whether all stages run: before its model is loaded, none reports that it works."""

@@ -127,21 +127,24 @@ class RunStateKeeper:
             self._tell_of_another_run(message)
             return
         self._has_heard = True
-        said = dict(zip(message.names, message.values, strict=False))
+        said = _instructions(message)
         try:
-            if INSTRUCTION in said:
-                checked_instruction(said[INSTRUCTION])
-            is_news = self._state.merge(message.names, message.values, message.times)
+            for instruction in said:
+                checked_instruction(instruction)
+            is_news = self._state.merge(
+                message.names, message.values, message.times, message.stamps
+            )
         except ValueError:  # of a program that knows neither the message's form nor what fits
             return
         if is_news:
-            self._tell_of_inherited(said.get(INSTRUCTION))
+            self._tell_of_inherited(self._state.value(INSTRUCTION) if said else None)
             self._tell()
 
     def _tell_of_another_run(self, message: RunStateMessage) -> None:
         """Once for each instruction, and not for all that somebody may invent."""
-        said = dict(zip(message.names, message.values, strict=False)).get(INSTRUCTION)
-        if said is not None and said not in self._foreign and len(self._foreign) < _REMEMBERED:
+        for said in _instructions(message):
+            if said in self._foreign or len(self._foreign) >= _REMEMBERED:
+                continue
             self._foreign.add(said)
             self._node.get_logger().warning(
                 f"the instruction {printable(said[:_SHOWN])!r} is of another run, of which a node "
@@ -169,26 +172,30 @@ class RunStateKeeper:
             self._refused(error)
             return
         is_old = time.monotonic() - self._started < _JUST_STARTED  # it may be, at least
-        published = int(info["source_timestamp"]) if is_old else None
-        if self._state.ask(INSTRUCTION, instruction, published):
+        stamp = max(1, int(info["source_timestamp"]))
+        if self._state.ask(INSTRUCTION, instruction, stamp if is_old else None, stamp=stamp):
             self._tell()
 
     def _tell(self) -> None:
-        newest = self._state.entries.get(INSTRUCTION)
-        if newest and newest not in self._asked:
-            self._asked = (*self._asked, newest)[-_REMEMBERED:]
+        self._asked = self._state.of(INSTRUCTION)[-_REMEMBERED:]
         self._publish()
         self._changed()
 
     def _publish(self) -> None:
-        entries = self._state.entries
+        known = self._state.known
         self._publisher.publish(
             RunStateMessage(
                 header=header(self._node.now()),
-                names=list(entries),
-                values=[entry.value for entry in entries.values()],
-                times=[entry.time for entry in entries.values()],
+                names=[name for name, _ in known],
+                values=[entry.value for entry in known.values()],
+                times=[entry.time for entry in known.values()],
+                stamps=[stamp for _, stamp in known],
                 source_id=self._node.source_id,
                 run_id=self._run_id,
             )
         )
+
+
+def _instructions(message: RunStateMessage) -> list[str]:
+    pairs = zip(message.names, message.values, strict=False)
+    return [value for name, value in pairs if name == INSTRUCTION]
