@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 from vla_inference_ros.core.contradictions import Contradictions
 from vla_inference_ros.core.envelope import Envelope
-from vla_inference_ros.core.settling import Rush, Settling
+from vla_inference_ros.core.settling import Rush, Settling, Sinking
 
 # How far below the line a difference may be without suspicion [s].
 _TOLERANCE = 0.005
@@ -87,6 +87,7 @@ class SenderClock:
         self._least_packets, self._least_seconds = packets, seconds
         self._settling = Settling(packets, seconds)
         self._rush = Rush()
+        self._sinking = Sinking()
         self._contradictions = Contradictions()
         self._ever_known = False
         self._envelope: Envelope | None = None
@@ -102,7 +103,7 @@ class SenderClock:
         """Whether the offset is known, and no longer the guess of the first packets since the
         start, or since the last step.
         """
-        return self._settling.done
+        return self._settling.done and not self._sinking.lasts
 
     @property
     def packets(self) -> int:
@@ -155,6 +156,7 @@ class SenderClock:
         if self._envelope is not None:
             self._envelope.shift(seconds)
         self._settling.shift(seconds)
+        self._sinking.shift(seconds)
         shifted = [replace(each, difference=each.difference + seconds) for each in self._suspects]
         self._suspects = deque(shifted, _SUSPECTS_BACK)
         self._doubted.clear()
@@ -173,6 +175,9 @@ class SenderClock:
         self._contradictions.add(fits=True, from_future=False)
         notice = self._forget_suspects(self._envelope)
         self._newest_sent = max(self._newest_sent, sent)
+        if self._settling.done:  # until then the settling itself tells
+            line = self._envelope.at(steady_time)
+            notice = joined(notice, self._sinking.add(steady_time, packet.difference, line))
         if self._is_doubtful(self._envelope, packet):
             return Observation(packet.difference, notice)
         if self._is_late_after_silence(self._envelope, packet):
@@ -258,6 +263,7 @@ class SenderClock:
         self._envelope = Envelope(first.steady, first.difference)
         self._settling = Settling(self._least_packets, self._least_seconds)
         self._contradictions = Contradictions()
+        self._sinking = Sinking()
         self._settling.add(first.sent, first.steady, first.difference)
         for packet in rest:
             self._teach(self._envelope, packet)

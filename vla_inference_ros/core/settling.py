@@ -4,6 +4,8 @@ While a backlog drains, as one that waited at the sender until this host was the
 comes sooner after the one before than its own times allow, and its difference (receipt - send time)
 is smaller. What is learnt in there is wrong by the age of what waits. Only when packets keep their
 own pace, and none has come much sooner than the first of them would have it, is the backlog over.
+One that drains by less than a hundredth of the time is noticed some seconds later, by that its
+differences keep falling (`Sinking`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,13 @@ _FALL = 0.01
 _RUSHED, _LONGEST_INTERVAL = 0.8, 2.0
 # ... and times closer than this are one, as of packets that are sent together [s].
 _TOGETHER = 0.001
+# A line that falls by more than this [s] in each of so many seconds in a row falls faster than any
+# clock drifts; until it has not for so many.
+_SINKS, _SINKING, _LEVEL = 0.001, 5, 2
+_SINKING_NOTICE = (
+    "packets come ever sooner after they were sent, faster than any clock drifts: a backlog that "
+    "drains slowly, from which the offset was learnt? Nothing is used until that has ended"
+)
 
 
 class Settling:
@@ -51,6 +60,48 @@ class Settling:
 
     def shift(self, seconds: float) -> None:
         """All differences have become so much larger."""
+        self._least += seconds
+
+
+class Sinking:
+    """Whether differences keep falling faster than a clock can drift, though by so little a second
+    that `Settling` has not noticed: a backlog that drains hardly faster than it grows.
+
+    On a busy machine the least difference falls as well, but seldom, and less and less often.
+    """
+
+    def __init__(self) -> None:
+        self.lasts = False
+        self._second: int | None = None
+        self._line = self._least = math.inf  # where the line began this second, the least since
+        self._fallen = self._level = 0  # seconds in a row
+
+    def add(self, steady_time: float, difference: float, line: float) -> str:
+        """A ``difference`` at ``steady_time`` [s], where the least so far would have been by the
+        drift that is known, the ``line`` [s]. What a person should know, "" if nothing.
+        """
+        second, notice = math.floor(steady_time), ""
+        if second != self._second:
+            lasted = self.lasts
+            self._judge()
+            notice = _SINKING_NOTICE if self.lasts and not lasted else ""
+            self._second, self._line, self._least = second, line, difference
+        self._least = min(self._least, difference)
+        return notice
+
+    def _judge(self) -> None:
+        """Of a second that is over."""
+        fell = self._line - self._least > _SINKS
+        self._fallen = self._fallen + 1 if fell else 0
+        self._level = 0 if fell else self._level + 1
+        if self._fallen >= _SINKING:
+            self.lasts = True
+        elif self._level >= _LEVEL:
+            self.lasts = False
+
+    def shift(self, seconds: float) -> None:
+        """All differences have become so much larger."""
+        self._line += seconds
         self._least += seconds
 
 
