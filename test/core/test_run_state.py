@@ -21,6 +21,7 @@ def tell(one: RunState, other: RunState) -> bool:
         [each.value for each in entries],
         [each.time for each in entries],
         [stamp for _, stamp in keys],
+        [each.guessed for each in entries],
     )
 
 
@@ -118,6 +119,20 @@ def test_what_another_clock_stamped_ahead_does_not_outlast_what_is_said_after_it
     now[0] = 1001
     keeper.ask(NAME, "hold still", time=1001, stamp=1001)
     assert keeper.value(NAME) == "hold still"
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_who_was_just_started_does_not_take_a_new_message_for_an_old_one(first: str) -> None:
+    """Its publisher's clock is behind, and a keeper that was there knows that it is new."""
+    old, new = state(5000), state(5000)
+    old.ask(NAME, "insert", stamp=1)
+    assert tell(old, new)
+    old.ask(NAME, "hold still", stamp=2)
+    new.ask(NAME, "hold still", time=2, stamp=2)
+    for one, other in ((old, new), (new, old)) if first == "old" else ((new, old), (old, new)):
+        tell(one, other)
+    assert old.value(NAME) == new.value(NAME) == "hold still"
+    assert old.known == new.known
 
 
 def test_nothing_that_was_set_keeps_a_message_from_being_kept() -> None:

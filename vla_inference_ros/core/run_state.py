@@ -5,7 +5,9 @@ values of one name the later one holds, and all come to the same.
 
 A message that asks for something can be heard again, long after: its publisher may keep it for
 those who start later, and stamp it by a clock that is not ours. Its stamp tells it from any other,
-and it was asked for when the first keeper heard it, not when another hears it again.
+and it was asked for when the first keeper heard it, not when another hears it again. Who was just
+started cannot know whether a message is new: what it takes for its time is a guess, which holds
+until a keeper tells that was there.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ Key = tuple[str, int]  # a name, and the stamp of the message that asked; 0 if n
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """A value and when it was asked for [ns since 1970]."""
+    """A value and when it was asked for [ns since 1970]; whether that is ``guessed``."""
 
     time: int
     value: str
+    guessed: bool = False
 
 
 class RunState:
@@ -65,9 +68,9 @@ class RunState:
             same = (name, stamp) if stamp else None  # what is known of the message itself
             others = (entry.time for key, entry in self.known.items() if key != same)
             time = max(now, max(others, default=0) + 1)
-        elif stamp:
-            time = min(time, now)  # whoever is ahead has not said it later than we hear it
-        return self.merge([name], [value], [time], [stamp])
+            return self.merge([name], [value], [time], [stamp])
+        # Whoever is ahead has not said it later than we hear it.
+        return self.merge([name], [value], [min(time, now)], [stamp], [True])
 
     def merge(
         self,
@@ -75,19 +78,22 @@ class RunState:
         values: Sequence[str],
         times: Sequence[int],
         stamps: Sequence[int] = (),
+        guessed: Sequence[bool] = (),
     ) -> bool:
         """Take what another keeper knows; whether any of it is news. ``stamps`` are all 0 if there
-        are none. ValueError if the lengths differ.
+        are none, and no time is ``guessed``. ValueError if the lengths differ.
         """
         found, latest = dict(self.known), self._clock() + _FURTHEST
         stamps = stamps if len(stamps) else [0] * len(names)
+        guessed = guessed if len(guessed) else [False] * len(names)
         room = _MOST_ENTRIES - sum(not stamp for _, stamp in found)
-        for name, value, at, stamp in zip(names, values, times, stamps, strict=True):
-            key, entry = (name, stamp), Entry(at, value)
+        known = zip(names, values, times, stamps, guessed, strict=True)
+        for name, value, at, stamp, is_guess in known:
+            key, entry = (name, stamp), Entry(at, value, bool(is_guess))
             if len(name) > _LONGEST or len(value) > _LONGEST or at > latest:
                 continue
             if stamp:
-                found[key] = min(entry, found.get(key, entry))
+                found[key] = min(entry, found.get(key, entry), key=_credible)
             elif key in found or room > 0:
                 room -= key not in found
                 found[key] = max(entry, found.get(key, entry))
@@ -95,6 +101,11 @@ class RunState:
         is_news = found != self.known
         self.known = found
         return is_news
+
+
+def _credible(entry: Entry) -> tuple[bool, int, str]:
+    """What is known goes before what is guessed, and what was heard earlier before the rest."""
+    return entry.guessed, entry.time, entry.value
 
 
 def _bounded(found: dict[Key, Entry]) -> dict[Key, Entry]:

@@ -132,7 +132,7 @@ class RunStateKeeper:
             for instruction in said:
                 checked_instruction(instruction)
             is_news = self._state.merge(
-                message.names, message.values, message.times, message.stamps
+                message.names, message.values, message.times, message.stamps, message.guessed
             )
         except ValueError:  # of a program that knows neither the message's form nor what fits
             return
@@ -190,6 +190,7 @@ class RunStateKeeper:
                 values=[entry.value for entry in known.values()],
                 times=[entry.time for entry in known.values()],
                 stamps=[stamp for _, stamp in known],
+                guessed=[entry.guessed for entry in known.values()],
                 source_id=self._node.source_id,
                 run_id=self._run_id,
             )
