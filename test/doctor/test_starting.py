@@ -29,7 +29,7 @@ def test_settings_that_are_well() -> None:
         ({"RMW_IMPLEMENTATION": "rmw_none_cpp"}, "which is not installed", "rmw_fastrtps_cpp"),
         ({"ROS_DOMAIN_ID": "233"}, "ROS_DOMAIN_ID is 233, not from 0 to 232", "0 to 101"),
         ({"ROS_DOMAIN_ID": "x"}, "ROS_DOMAIN_ID is 'x', which is not a whole", "0 to 101"),
-        ({"ROS_STATIC_PEERS": "::1"}, "'::1', of which no IPv4 address", "export hosts that have one"),
+        ({"ROS_STATIC_PEERS": "::1"}, "'::1', of which no IPv4", "export hosts that have one"),
         ({"HOME": "/proc/none", "ROS_LOG_DIR": ""}, "write its log", "export ROS_LOG_DIR"),
         # Not known to the package: ROS's own words, from a process that dies of it.
         ({"RCL_ASSERT_RMW_ID_MATCHES": "rmw_none_cpp"}, "no node can be started: ", "env | grep"),

@@ -37,6 +37,7 @@ WRONG = [
         {"ROS_STATIC_PEERS": f"127.0.0.1;{'x' * 64}", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
         f"ROS_STATIC_PEERS has '{'x' * 64}', of which no IPv4 address is known",
     ),
+    (
         {"ROS_STATIC_PEERS": "127.0.0.1;::1"},
         "ROS_STATIC_PEERS has '::1', of which no IPv4 address is known, and Fast DDS takes no",
     ),
