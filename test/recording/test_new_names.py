@@ -62,9 +62,9 @@ def test_what_is_kept_aside_takes_no_name_that_anything_has(tmp_path: Path) -> N
     taken.symlink_to("nowhere")
     for number in range(2, 5):
         path = tmp_path / "file"
-        path.write_text(str(number))
+        path.write_text(str(number), encoding="utf-8")
         kept = keep_aside(path)
         assert kept == tmp_path / f"file.old{number}"
-        assert kept.read_text() == str(number)
+        assert kept.read_text(encoding="utf-8") == str(number)
     assert taken.is_symlink()
     assert name_aside(path, ".new") == tmp_path / "file.new"

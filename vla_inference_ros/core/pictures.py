@@ -130,7 +130,7 @@ def _decoded_jpeg(
         pixels: NDArray[np.uint8] = decoder(data)
         # A progressive one's damage is hardly ever so small, and this costs.
         if to_last_byte and form.scans == 1:
-            _check_end(data)
+            check_end(data)
         return pixels
 
     picture = data[: len(data) - form.trailing]
@@ -151,8 +151,8 @@ def _decoded_jpeg(
     return Decoded(pixels[..., 0] if order == "GRAY" else pixels, size, oddities)
 
 
-def _check_end(data: bytes) -> None:
-    """_LeftOverError if a JPEG that is decoded without a warning does not need its last byte.
+def check_end(data: bytes) -> None:
+    """ValueError if a JPEG that is decoded without a warning does not need its last byte.
 
     A decoder reads up to seven bytes ahead and tells of none of them, and in these there is room
     for blocks.

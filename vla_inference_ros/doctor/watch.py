@@ -12,7 +12,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from vla_inference_ros.doctor.domain import DomainFacts
 from vla_inference_ros.doctor.reports import ReportWatch
-from vla_inference_ros.nodes.middleware import set_up_middleware
+from vla_inference_ros.nodes.middleware import settings_for_this_process
 
 NAME = "vla_doctor"
 _SPIN = 0.1  # [s]
@@ -28,13 +28,13 @@ class DomainWatch:
         self._context = rclpy.Context()
         self._executor: SingleThreadedExecutor | None = None
         try:
-            set_up_middleware()
-            rclpy.init(
-                args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO
-            )
-            self._node = rclpy.create_node(
-                NAME, context=self._context, start_parameter_services=False, enable_rosout=False
-            )
+            with settings_for_this_process():
+                rclpy.init(
+                    args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO
+                )
+                self._node = rclpy.create_node(
+                    NAME, context=self._context, start_parameter_services=False, enable_rosout=False
+                )
         except Exception as error:  # rclpy raises its own for each layer, and RuntimeError
             self._error = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return
