@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from configs import config_type
 
-from vla_inference_ros import graph, launch_arguments
+from vla_inference_ros import graph, launch_arguments, launcher
 from vla_inference_ros.graph import build, build_replay
 from vla_inference_ros.launch_arguments import (
     ARGUMENTS,
@@ -204,9 +204,34 @@ def test_a_params_file_in_no_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_params_file_may_be_of_other_nodes_too(tmp_path: Path) -> None:
-    text = "arm:\n  gripper:\n    ros__parameters: {speed: 1.0}\n"
+    text = "arm:\n  gripper:\n    ros__parameters: {speed: 1.0}\nmover: {ros__parameters: {x: 1.0}}"
     (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
-    build({"params_file": str(tmp_path / "own.yaml")})
+    assert build({"params_file": str(tmp_path / "own.yaml")}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("vlm: {ros__parameters: {modle: stub}}", "vlm has no parameter 'modle': is model meant?"),
+        ("/vlm: {ros__parameters: {x: 1, device: cpu}}", "vlm has no parameter 'x': docs/par"),
+        ("action_expret: {}", "node 'action_expret' is none of ours: is action_expert meant?"),
+    ],
+)
+def test_a_name_in_a_params_file_that_no_node_takes_is_told(
+    text: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path / "own.yaml"
+    ours = "monitor: {ros__parameters: {use_sim_time: true}}"
+    own.write_text(f"{text}\n{ours}", encoding="utf-8")
+    (warning,) = build({"params_file": str(own)}).warnings
+    assert warning.startswith(f"params_file {own}: {said}")
+    monkeypatch.setattr(launcher.Launcher, "run", lambda self: 0)
+    assert launcher.main(["async.launch.py", f"params_file:={own}"]) == 0
+    assert capsys.readouterr().err == f"vla-launch: WARN: {warning}\n"
 
 
 @pytest.mark.parametrize(

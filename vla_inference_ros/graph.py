@@ -27,7 +27,7 @@ from vla_inference_ros.launch_arguments import (
     Value,
 )
 from vla_inference_ros.mistyped import unknown
-from vla_inference_ros.params_file import read_nodes
+from vla_inference_ros.params_file import mistyped_names
 
 PACKAGE = "vla_inference_ros"
 
@@ -55,6 +55,7 @@ class Graph:
     respawn: bool
     tools: tuple[str, ...] = ()  # guests, by argument: see watching.py
     environment: Mapping[str, str] = field(default_factory=dict)  # of the nodes, beside our own
+    warnings: tuple[str, ...] = ()  # what a person should know before all starts
 
 
 # Those that take longest to start come first.
@@ -172,11 +173,11 @@ def _graph(
     respawn: bool,
 ) -> Graph:
     given = str(values["params_file"])
-    params_file = Path(given).expanduser() if given else share() / "config" / "async.yaml"
+    defaults = share() / "config" / "async.yaml"
+    params_file = Path(given).expanduser() if given else defaults
     if not params_file.is_file():
         raise ArgumentError(f"argument params_file:={params_file}: there is no such file")
-    if given:
-        read_nodes(params_file)
+    warnings = tuple(mistyped_names(params_file, defaults)) if given else ()
     nodes = tuple(
         NodeSpec(
             name,
@@ -191,7 +192,7 @@ def _graph(
     # One that is set already joins the launches of several machines to one run.
     environment = {RUN_ID: os.environ.get(RUN_ID) or secrets.token_hex(8)}
     environment |= {MESSAGE_BYTES: str(size)} if size else {}
-    return Graph(nodes, params_file, respawn, tools, environment)
+    return Graph(nodes, params_file, respawn, tools, environment, warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,6 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if found := unusable(os.environ):
         print(*(f"vla-launch: {each}" for each in found), sep="\n", file=sys.stderr)
         return 1
+    for warning in built.warnings:
+        print(f"vla-launch: WARN: {warning}", file=sys.stderr)
     return Launcher(built).run()
 
 

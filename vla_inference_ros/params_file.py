@@ -1,7 +1,7 @@
 """Reads a parameters file as far as it has to be one at all.
 
-Owns the refusal of what holds no nodes: ROS takes such a file, and every default holds without a
-word. Does not own what the parameters mean.
+Owns the refusal of what holds no nodes, and the names that no node takes: ROS takes such a file,
+and the defaults hold without a word. Does not own what the parameters mean.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from typing import Any
 import yaml
 
 from vla_inference_ros.launch_arguments import ArgumentError
+from vla_inference_ros.mistyped import nearest
+
+# Of rclpy itself, and of every node.
+ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 class SettingsError(ArgumentError):
@@ -30,3 +34,28 @@ def read_nodes(file: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"params_file {file} holds no nodes: copy config/async.yaml")
     return content
+
+
+def mistyped_names(file: Path, defaults: Path) -> list[str]:
+    """What is to be said of a file's names that are none, in words: parameters that a node of ours
+    has not, by the file of ``defaults``, and names of nodes that are nearly ours. Others' nodes may
+    stand there too. Raises :class:`SettingsError`.
+    """
+    known = {str(node): _parameters(entry) for node, entry in read_nodes(defaults).items()}
+    told = []
+    for key, entry in read_nodes(file).items():
+        node = str(key).removeprefix("/")
+        if node not in known and (meant := nearest(node, known)):
+            told.append(f"node {node!r} is none of ours: is {meant} meant?")
+        for name in _parameters(entry) - {*known.get(node, ()), *ROS_PARAMETERS}:
+            if node in known:
+                meant = nearest(name, known[node])
+                ask = f"is {meant} meant?" if meant else "docs/parameters.md has all"
+                told.append(f"{node} has no parameter {name!r}: {ask}")
+    return [f"params_file {file}: {each}" for each in sorted(told)]
+
+
+def _parameters(entry: object) -> set[str]:
+    """The names of a node's parameters; none of what is no node, as a namespace."""
+    parameters = entry.get("ros__parameters") if isinstance(entry, dict) else None
+    return set(map(str, parameters)) if isinstance(parameters, dict) else set()

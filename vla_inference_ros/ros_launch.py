@@ -67,6 +67,7 @@ def description(name: str) -> LaunchDescription:
     def start(_: LaunchContext) -> list[LaunchDescriptionEntity]:
         built = file.graph(given)
         return [
+            *(LogInfo(msg=f"WARN: {warning}") for warning in built.warnings),
             *(SetEnvironmentVariable(name, value) for name, value in built.environment.items()),
             *(action for node in built.nodes for action in _actions(node, built)),
             *(action for name in built.tools for action in _guests(name)),

@@ -14,12 +14,10 @@ from typing import Any
 from vla_inference_ros.doctor.result import Result, ok, problem, warning
 from vla_inference_ros.graph import SIM_NODES, Graph, build, share
 from vla_inference_ros.launch_arguments import BAG_RECORDER, FAULT_NODE, RECORDER
-from vla_inference_ros.params_file import SettingsError, read_nodes
+from vla_inference_ros.params_file import ROS_PARAMETERS, SettingsError, read_nodes
 
 _CHECK = "parameters file"
 _ANY_NODE = "/**"
-# Of rclpy itself, and of every node.
-_ROS_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def read_settings(given: Mapping[str, str]) -> Settings:
             continue
         for parameter, value in values.items():
             takers = [name for name in names if parameter in known[name]]
-            if not takers and parameter not in _ROS_PARAMETERS:
+            if not takers and parameter not in ROS_PARAMETERS:
                 strange.append(parameter if is_for_all else f"{node}.{parameter}")
             for taker in takers:
                 if complaint := _complaint(value, known[taker][parameter]):
