@@ -25,6 +25,15 @@ def tell(one: RunState, other: RunState) -> bool:
     )
 
 
+def tell_all(keepers: list[RunState], order: random.Random) -> None:
+    """Each tells each other one, twice, in some order."""
+    pairs = list(itertools.permutations(keepers, 2))
+    order.shuffle(pairs)
+    for _ in range(2):
+        for one, other in pairs:
+            tell(one, other)
+
+
 def test_what_was_asked_for_last_holds_whatever_the_clocks_say() -> None:
     ahead, behind = state(2000), state(1000)
     assert ahead.ask(NAME, "first")
@@ -57,11 +66,7 @@ def test_all_come_to_the_same_in_whatever_order_they_hear_of_it() -> None:
         keepers = [state(order.randrange(1000)) for _ in range(4)]
         for number in range(6):
             order.choice(keepers).ask(order.choice("ab"), str(number))
-        pairs = list(itertools.permutations(keepers, 2))
-        order.shuffle(pairs)
-        for _ in range(2):
-            for one, other in pairs:
-                tell(one, other)
+        tell_all(keepers, order)
         assert all(keeper.entries == keepers[0].entries for keeper in keepers)
 
 
@@ -153,9 +158,5 @@ def test_all_come_to_the_same_of_messages_that_each_hears_at_another_time() -> N
         for stamp in range(1, 7):
             for keeper in order.sample(keepers, 2):
                 keeper.ask(NAME, f"say {stamp}", order.choice([None, stamp]), stamp=stamp)
-        pairs = list(itertools.permutations(keepers, 2))
-        order.shuffle(pairs)
-        for _ in range(2):
-            for one, other in pairs:
-                tell(one, other)
+        tell_all(keepers, order)
         assert all(keeper.known == keepers[0].known for keeper in keepers)

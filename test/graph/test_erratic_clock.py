@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from harness import Listener, NodeProcess, problems
+from repeating import repeating
 from wire_streams import Stream, camera_stream, robot_stream, sensor_stream
 
 from vla_inference_ros.core.troubles import CLOCK_CONTRADICTED
@@ -45,21 +45,11 @@ class Sending:
         self.error: Errors = right
         self._stream = stream
 
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        stopping = threading.Event()
+    def going_on(self) -> AbstractContextManager[None]:
+        return repeating(self._send, PERIOD)
 
-        def run() -> None:
-            while not stopping.wait(PERIOD):
-                self._stream.send(self._stream.good(time.time() - 0.01 + self.error()))
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            thread.join()
+    def _send(self) -> None:
+        self._stream.send(self._stream.good(time.time() - 0.01 + self.error()))
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import zmq
 from dated_cameras import dated_jpeg
 from harness import LATCHED, Listener, problems
+from repeating import repeating
 from restarting import Graph
 from sensor_msgs.msg import CompressedImage
 
@@ -38,24 +37,6 @@ def graph(listener: Listener) -> Iterator[Graph]:
     with Graph() as graph:
         listener.spin_until(lambda: len([c for c in chunks if c.validity == ActionChunk.OK]) > 10)
         yield graph
-
-
-@contextmanager
-def repeating(send: Callable[[], object], period: float) -> Iterator[None]:
-    """Call a function every ``period`` seconds, in a thread."""
-    stopping = threading.Event()
-
-    def run() -> None:
-        while not stopping.wait(period):
-            send()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
 
 
 def check_named(

@@ -19,6 +19,14 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         yield make
 
 
+def lose(bench: Bench, disk: Disk, kind: str) -> None:
+    """An item that the disk does not take."""
+    disk.broken = True
+    bench.topics.items += [item(kind)]
+    until(lambda: bench.problems(kind))
+    disk.broken = False
+
+
 def test_what_comes_while_the_folder_is_gone_is_saved_in_the_next(
     make: Callable[..., Bench], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,10 +76,7 @@ def test_each_folder_is_named_with_what_was_lost_in_it(
     make: Callable[..., Bench], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bench = make()
-    bench.disk.broken = True
-    bench.topics.items += [item("frames")]
-    until(lambda: bench.problems("frames"))
-    bench.disk.broken = False
+    lose(bench, bench.disk, "frames")
     bench.topics.items += [item("results")]
     until(lambda: bench.disk.saved)
     bench.disk.pending["results"] = 1
@@ -81,10 +86,7 @@ def test_each_folder_is_named_with_what_was_lost_in_it(
     following = Disk(tmp_path / "following")
     bench.next_disks.append(following)
     until(lambda: following.flushed)
-    following.broken = True
-    bench.topics.items += [item("sensor")]
-    until(lambda: bench.problems("sensor"))
-    following.broken = False
+    lose(bench, following, "sensor")
     bench.node.close()
     said = capfd.readouterr().err
     assert f"results: 1 were not on the disk of {tmp_path} yet" in said
@@ -101,10 +103,7 @@ def test_a_folder_that_was_renamed_keeps_what_was_lost_in_it(
     make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = make()
-    bench.disk.broken = True
-    bench.topics.items += [item("frames")]
-    until(lambda: bench.problems("frames"))
-    bench.disk.broken = False
+    lose(bench, bench.disk, "frames")
     monkeypatch.setattr(bench.disk, "is_there", lambda: False)
     until(lambda: bench.disk.closed)
     assert bench.disk.told == {"frames": "1 lost, disk"}

@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 import time
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from stream_log import Log
+from stamped_host import CLOSE, DELAY, LEARNING, PERIOD, SKEW, WAITING, Host
 
-from vla_inference_ros.core.clock import CALIBRATION_TIME, ClockReading
 from vla_inference_ros.core.rhythm import LATE_AFTER
 from vla_inference_ros.core.troubles import (
-    BACKLOG,
-    CLOCK_CONTRADICTED,
     CLOCK_LEARNING,
     CLOCK_STEP,
     LATE,
@@ -22,57 +18,7 @@ from vla_inference_ros.core.troubles import (
     REPEATED,
     SILENT,
 )
-from vla_inference_ros.msg import StreamReport
-from vla_inference_ros.nodes.sender_stamps import SenderStamps, StampError
-from vla_inference_ros.nodes.stream import Stream
-
-SKEW = -1.5  # of the sender's clock [s]
-PERIOD = 0.02  # between two packets [s]
-LEARNING = round(CALIBRATION_TIME / PERIOD)  # packets that do not suffice to know a clock
-WAITING = 0.08  # from the newest item's acquisition to its sending [s]
-DELAY = 0.0002  # of the network [s]
-CLOSE = 0.002  # this host's clocks may be read a moment apart [s]
-
-
-class Host:
-    """A sending host whose packets reach a bridge's stream."""
-
-    def __init__(self, mode: str = "calibrate", *, sends_time: bool = True) -> None:
-        self.log = Log()
-        node: Any = self.log
-        self.stream = Stream(node, "sensor")
-        self.stamps = SenderStamps(self.stream, mode, "the sensor's host")
-        self.skew = SKEW
-        self._sends_time = sends_time
-        self.period = PERIOD
-        self.late = 0.0  # how much longer than usual the network takes [s]
-        self._time = time.time()
-
-    def steady_now(self) -> float:
-        """When the last packet came, by this host's monotonic clock."""
-        return self._time - (time.time() - time.monotonic())
-
-    def skip(self, packets: int) -> None:
-        """So many packets are lost."""
-        self._time += packets * PERIOD
-
-    def send_again(self) -> None:
-        """The last packet once more."""
-        self._time -= PERIOD
-        self.send()
-
-    def send(self, packets: int = 1) -> tuple[float, ClockReading]:
-        """(how far the last one's acquisition time is off in this host's clock [s], the clock)."""
-        for _ in range(packets):
-            self._time += self.period
-            sent = self._time + self.skew
-            offset, clock = self.stamps.observe(
-                sent - WAITING, sent if self._sends_time else None, self._time + DELAY + self.late
-            )
-        return sent - WAITING + offset - (self._time - WAITING), clock
-
-    def report(self) -> StreamReport:
-        return self.stream.report(self._time)
+from vla_inference_ros.nodes.sender_stamps import SenderStamps
 
 
 class HaltingClocks:
@@ -316,60 +262,3 @@ def test_without_send_times_a_clock_that_is_not_ours_gives_lower_bounds() -> Non
 def test_a_mode_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="clock mode is 'guess', not one of"):
         Host("guess")
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_backlog_is_told_and_its_packets_look_as_old_as_they_are(known: bool) -> None:
-    host = Host()
-    if known:
-        host.send(LEARNING + 10)
-    host.late = 20.0
-    for _ in range(100):  # twice as fast as they were sent
-        host.late -= PERIOD / 2
-        error, _ = host.send()
-        assert host.stamps.known == known
-        assert not known or error == pytest.approx(0.0, abs=CLOSE)
-    assert BACKLOG in host.report().troubles
-    assert any("have waited, at the sender or on the way" in alarm for alarm in host.log.alarms)
-
-
-def test_what_contradicts_the_clock_is_not_known() -> None:
-    host = Host()
-    host.send(LEARNING + 10)
-    host.skew += 5.0
-    host.send()
-    assert not host.stamps.known
-    host.skew -= 5.0
-    host.send()
-    assert host.stamps.known
-
-
-def test_a_clock_that_jumps_about_is_a_trouble_until_it_does_not() -> None:
-    host = Host()
-    host.send(LEARNING + 10)
-    host.stamps.check()
-    for packet in range(100):
-        host.skew += 100.0 + packet
-        host.send()
-        with pytest.raises(StampError, match="contradict the clock of the sensor's host"):
-            host.stamps.check()
-    assert host.report().troubles == [CLOCK_CONTRADICTED]
-    assert host.report().clock_uncertainty == -1.0
-    host.skew = SKEW
-    host.send(10)
-    host.stamps.check()
-    assert host.stamps.known
-    assert host.report().troubles == []
-
-
-def test_a_single_damaged_time_is_not_used_and_no_trouble_of_the_clock() -> None:
-    host = Host()
-    host.send(LEARNING + 10)
-    host.skew += 5.0
-    host.send()
-    with pytest.raises(StampError):
-        host.stamps.check()
-    host.skew -= 5.0
-    host.send()
-    host.stamps.check()
-    assert host.report().troubles == []

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 MOST_SCANS = 64  # a progressive JPEG has about 10; each costs a pass over all pixels
 MOST_WORK = 1_000_000_000  # scans times pixels: half a second, whatever the few bytes say
 
-_START, _END = b"\xff\xd8", b"\xff\xd9"
+END = b"\xff\xd9"  # the marker
+PADDING = b"\x00\xff"  # bytes that may stand before it
+
+_START = b"\xff\xd8"
 # Start-of-frame markers carry the size: C0..CF but for C4 (tables), C8 (reserved), CC (arithmetic).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6})
@@ -22,7 +25,6 @@ _ARITHMETIC_MARKERS = frozenset(range(0xC9, 0xD0)) - {0xCC}
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 _TABLES_MARKER, _END_MARKER, _SCAN_MARKER, _METADATA_MARKER = 0xC4, 0xD9, 0xDA, 0xE1
 _QUANTISATION_MARKER = 0xDB
-_PADDING = b"\x00\xff"
 # In coded data FF is followed by 00, and restart markers belong to the data.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _COEFFICIENTS = 64  # of a block
@@ -65,7 +67,7 @@ def jpeg_form(data: bytes) -> JpegForm:
         raise JpegError("the JPEG is empty")
     if not data.startswith(_START):
         raise JpegError(f"not a JPEG: starts with {data[:4].hex(' ')}, not ff d8")
-    if data.rfind(_END) < len(_START):
+    if data.rfind(END) < len(_START):
         raise _cut(data)
     frame: _Frame | None = None
     scans, has_tables = 0, False
@@ -126,7 +128,7 @@ def _made_of(data: bytes) -> tuple[bytes, ...]:
     for marker, begin, end in _segments(data):
         if coded:
             found = begin if marker == _END_MARKER else begin - 4  # before marker and length
-            kept.append(data[coded:found].rstrip(_PADDING))
+            kept.append(data[coded:found].rstrip(PADDING))
             coded = 0
         if marker == _END_MARKER:
             used = (tables.get(each, b"") for each in named)

@@ -18,7 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from vla_inference_ros.core.jpeg import JpegError, JpegForm, jpeg_content, jpeg_form
+from vla_inference_ros.core.jpeg import END, PADDING, JpegError, JpegForm, jpeg_content, jpeg_form
 
 MAX_PIXELS = 100_000_000  # of a picture that is decoded: 300 MB
 MOST_EXTRANEOUS = 512  # bytes of padding before the end marker that an encoder may leave
@@ -39,8 +39,6 @@ _PNG_FLAGS = {
 _UNREAD = re.compile(r"Unsupported|Could not determine subsampling")
 # libjpeg-turbo tells of the first thing that is wrong. Behind the last scan nothing can follow.
 _EXTRANEOUS_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
-_END = b"\xff\xd9"
-_PADDING = b"\x00\xff"
 _MOST_LIKE_PADDING = 4  # last bytes of coded data that may look so: 00, or FF with its stuffed 00
 _SMALLEST = {"min_width": 1, "min_height": 1}
 
@@ -157,7 +155,7 @@ def check_end(data: bytes) -> None:
     A decoder reads up to seven bytes ahead and tells of none of them, and in these there is room
     for blocks.
     """
-    shortened = data[: -len(_END)].rstrip(b"\xff")[:-1] + _END
+    shortened = data[: -len(END)].rstrip(b"\xff")[:-1] + END
     try:
         simplejpeg.decode_jpeg(shortened, "GRAY", **_SMALLEST)
     except ValueError:
@@ -174,8 +172,8 @@ def _decoded_without_padding(
     A decoder that has lost its place leaves bytes over, too, or takes padding for the data that it
     lacks. So what stands before the padding must be a whole picture by itself.
     """
-    coded = data[: -len(_END)]
-    picture = coded.rstrip(_PADDING)
+    coded = data[: -len(END)]
+    picture = coded.rstrip(PADDING)
     padding = coded[len(picture) :]
     found = _EXTRANEOUS_AT_END.search(str(error))
     if found is None and not isinstance(error, _LeftOverError):
@@ -184,7 +182,7 @@ def _decoded_without_padding(
         raise error
     for kept in range(_MOST_LIKE_PADDING + 1):
         try:
-            return decoder(picture + padding[:kept] + _END)
+            return decoder(picture + padding[:kept] + END)
         except ValueError as lacking:
             error = lacking
     raise error
