@@ -161,6 +161,20 @@ def test_pictures_that_nothing_is_known_of_are_called_after_their_frame(
     assert len(node.said("nothing is known of a picture of View1")) == 1
 
 
+def test_a_view_that_is_told_of_and_not_heard_is_counted(
+    listener: Listener, tmp_path: Path
+) -> None:
+    with ending_with(1, "recorder", output_dir=str(tmp_path)) as node:
+        for number in range(3):
+            image = convert.compressed_image(frame(number), OFFSET, "view1")
+            listener.deliver(
+                convert.frame_info(frame(number), OFFSET, image.header), "/camera/frame_info"
+            )
+            listener.spin_for(0.6)  # a picture may be late by a second
+    assert node.said("frames: 1 picture(s) of view1 have not come, nor any later one")
+    assert node.said("does not hold all that came: frames: 1 never came")
+
+
 def test_on_a_full_disk_results_are_saved_and_the_rest_is_counted(
     listener: Listener, tmp_path: Path
 ) -> None:

@@ -54,10 +54,22 @@ def test_two_pictures_of_one_stamp_have_an_info_each() -> None:
     assert cameras(pairing, NOW) == ["first", "second"]
 
 
-def test_what_is_known_of_pictures_that_never_come_is_forgotten() -> None:
+def test_what_is_known_of_pictures_that_never_come_is_forgotten_and_counted() -> None:
     pairing = Pairing()
-    pairing.add_info(info(0), NOW)
-    pairing.add_info(info(31), NOW + 31 * SECOND)
-    for number in (0, 31):
-        pairing.add_picture(picture(number, NOW + 31 * SECOND))
-    assert cameras(pairing, NEVER) == [None, "left"]
+    for number in range(3):
+        pairing.add_info(info(number), NOW + number * SECOND)
+    assert pairing.never_came(NOW) == {}
+    assert pairing.never_came(NOW + 2 * SECOND) == {"view1": 2}
+    assert pairing.never_came(NOW + 2 * SECOND) == {}
+    for number in range(3):
+        pairing.add_picture(picture(number))
+    assert cameras(pairing, NEVER) == [None, None, "left"]
+
+
+def test_what_is_missing_before_a_later_picture_is_left_to_its_number() -> None:
+    pairing = Pairing()
+    for number in range(3):
+        pairing.add_info(info(number), NOW + number * SECOND)
+    pairing.add_picture(picture(1))
+    assert cameras(pairing, NEVER) == ["left"]
+    assert pairing.never_came(NEVER) == {"view1": 1}

@@ -28,6 +28,8 @@ from vla_inference_ros.recording.topics import ACTIONS, FRAME_INFO, IMAGES, ROBO
 # For what is known of a picture, while nothing newer of the kind comes, and while nobody publishes
 # it, as far as is known yet [ns].
 _PATIENCE, _DISCOVERY = 5_000_000_000, 1_000_000_000
+# For a picture of which more is known already, while the run lasts, and at its end [ns].
+_LATE, _LATE_AT_THE_END = 10_000_000_000, 1_000_000_000
 _RESULT_BYTES = 2000  # of an action chunk as JSON, about
 
 
@@ -78,6 +80,14 @@ class RecordedTopics:
                     "no info", f"nothing is known of a picture of {picture.view} but its topic"
                 )
             yield from self._made("frames", partial(_frame, picture))
+        late = _LATE_AT_THE_END if all_of_it else _LATE
+        for frame, count in self._pairing.never_came(self._newest_info - late).items():
+            self._streams["frames"].problem(
+                "never came",
+                f"{count} picture(s) of {frame} have not come, nor any later one, although "
+                f"{FRAME_INFO} tells of them: this node does not hear their topic; restart it",
+                count,
+            )
 
     def _until(self) -> int:
         """The instant before which the infos of pictures have come, if they ever will [Unix ns]."""

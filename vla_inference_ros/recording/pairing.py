@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,8 +11,6 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage
 
 from vla_inference_ros.msg import FrameInfo
-
-_KEPT = 30_000_000_000  # how long what is said of a picture waits for it; by then it was lost [ns]
 
 _Key: TypeAlias = tuple[str, int, int]
 
@@ -35,16 +33,17 @@ class Pairing:
     def __init__(self) -> None:
         self._waiting: deque[Picture] = deque()
         self._infos: dict[_Key, deque[tuple[FrameInfo, int]]] = {}
+        self._newest: dict[str, int] = {}  # picture of each frame, when published [Unix ns]
 
     def add_info(self, info: FrameInfo, published: int) -> None:
         """What is said of a picture, which may have come already."""
         key = _key(info.header.frame_id, info.header.stamp)
         self._infos.setdefault(key, deque()).append((info, published))
-        self._forget(published - _KEPT)
 
     def add_picture(self, picture: Picture) -> None:
         """A picture; pictures come in the order in which they were published, or nearly so."""
         self._waiting.append(picture)
+        self._newest[picture.image.header.frame_id] = picture.published
 
     def take(self, until: int) -> Iterator[Picture]:
         """The pictures with their infos, in their order. One that has none is waited for by those
@@ -58,6 +57,22 @@ class Pairing:
             self._waiting.popleft()
             yield Picture(picture.view, picture.image, picture.published, info)
 
+    def never_came(self, until: int) -> Counter[str]:
+        """Of how many pictures only the info has come, by frame: of those whose info was published
+        before ``until`` [Unix ns], and what was said of them is forgotten. None of a frame of which
+        a later picture came: what is missing before that, its number tells.
+        """
+        counts: Counter[str] = Counter()
+        while self._infos:
+            oldest = next(iter(self._infos))
+            published = [each for _, each in self._infos[oldest]]
+            if published[0] >= until:
+                break
+            del self._infos[oldest]
+            frame, _, _ = oldest
+            counts[frame] += sum(each > self._newest.get(frame, 0) for each in published)
+        return +counts
+
     def _info_of(self, image: CompressedImage) -> FrameInfo | None:
         key = _key(image.header.frame_id, image.header.stamp)
         infos = self._infos.get(key)
@@ -67,14 +82,6 @@ class Pairing:
         if not infos:
             del self._infos[key]
         return info
-
-    def _forget(self, limit: int) -> None:
-        """Drop what is known of pictures that never came."""
-        while self._infos:
-            oldest = next(iter(self._infos))
-            if self._infos[oldest][0][1] >= limit:
-                return
-            del self._infos[oldest]
 
 
 def _key(frame_id: str, stamp: Time) -> _Key:
