@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Bag", "RawMessage", "is_bag"]
 
 _PATIENCE = 1_000_000_000  # how much later than a picture what is known of it may stand [ns]
+_KEPT = 30_000_000_000  # how much sooner; by then the picture was lost [ns]
 _VIEWS = {topic: view for view, topic in IMAGES.items()}
 
 _Made = TypeVar("_Made")
@@ -104,6 +105,7 @@ class Bag:
             else:
                 pairing.add_picture(Picture(_VIEWS[raw.topic], message, raw.stamp_ns))
             yield from self._frames(pairing.take(raw.stamp_ns - patience), leavings)
+            pairing.never_came(raw.stamp_ns - _KEPT)  # a bag may be of some of a run's topics
         yield from self._frames(pairing.take(2**63), leavings)
 
     def _frames(
