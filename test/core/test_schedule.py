@@ -235,3 +235,25 @@ def test_the_steady_clock_is_monotonic_and_knows_the_time_of_day() -> None:
 def test_without_a_clock_it_is_the_steady_one() -> None:
     tick = next_tick(Schedule(0.01))
     assert tick.stamp == pytest.approx(time.time(), abs=1.0)
+
+
+def test_nobody_sleeps_while_a_deadline_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A late wake-up then makes no tick late, nor is a tick given before it is due."""
+    slept: list[float] = []
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds + 0.0015  # woken late
+
+    def monotonic() -> float:
+        now[0] += 1e-6
+        return now[0]
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", monotonic)
+    schedule = Schedule(PERIOD, SteadyClock(awake=0.002))
+    for _ in range(20):
+        tick = next_tick(schedule)
+        assert 0.0 <= tick.late < 1e-5
+    assert sum(slept) > 0.9 * 20 * PERIOD - PERIOD

@@ -14,6 +14,7 @@ from typing import Protocol
 
 # How long one wait may last before the stop event is looked at again [s].
 _SLICE = 0.05
+_ABOUT = 0.001  # by how much sooner one may be near a tick than was asked for [s]
 
 
 class TickClock(Protocol):
@@ -30,15 +31,22 @@ class TickClock(Protocol):
 
 
 class SteadyClock:
-    """The monotonic clock: setting the time of day does not move its ticks."""
+    """The monotonic clock: setting the time of day does not move its ticks.
+
+    ``awake`` is for how long before a deadline nobody sleeps [s]. A virtual machine now and then
+    takes a millisecond to wake a thread, of whatever priority, and hardly ever to let it go on.
+    """
+
+    def __init__(self, awake: float = 0.0) -> None:
+        self._awake = awake
 
     def now(self) -> float:
         """Monotonic seconds."""
         return time.monotonic()
 
     def sleep_until(self, deadline: float) -> None:
-        """Sleep; not at all if the deadline has passed."""
-        delay = deadline - time.monotonic()
+        """Sleep; not at all if the deadline has passed, or is that near."""
+        delay = deadline - time.monotonic() - self._awake
         if delay > 0:
             time.sleep(delay)
 
@@ -113,13 +121,14 @@ class Schedule:
         return None
 
     def wait_until_near(self, stopping: threading.Event, lead: float) -> float:
-        """Wait until ``lead`` [s] before the next tick, or until ``stopping`` is set: for what can
-        be done ahead, so that the tick itself takes always about as long. Should that outlast the
-        tick, the next ``wait`` gives it all the same, late. Returns the tick's stamp [Unix s].
+        """Wait until about ``lead`` [s] before the next tick, or until ``stopping`` is set: for
+        what can be done ahead, so that the tick itself takes always about as long. Should that
+        outlast the tick, the next ``wait`` gives it all the same, late. Returns the tick's stamp
+        [Unix s].
         """
         now, due = self._clock.now(), self._due(self._index + 1)
         self._is_near = now < due
-        while now < due - lead and not stopping.is_set():
+        while now < due - lead - _ABOUT and not stopping.is_set():
             if due - now > 2 * self.period:  # the clock was set back: `wait` sees to it
                 self._is_near = False
                 break

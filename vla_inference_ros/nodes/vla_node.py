@@ -121,9 +121,9 @@ class VlaNode(Node, Generic[Config]):
         """ROS time [Unix s]."""
         return float(self.get_clock().now().nanoseconds) * 1e-9
 
-    def tick_clock(self) -> TickClock:
-        """The clock that this node's schedules run by."""
-        return RosClock(self) if is_simulated(self) else SteadyClock()
+    def tick_clock(self, awake: float = 0.0) -> TickClock:
+        """The clock that this node's schedules run by; ``awake`` as :class:`SteadyClock` has it."""
+        return RosClock(self) if is_simulated(self) else SteadyClock(awake)
 
     def get_logger(self) -> PrintableLogger:
         """The node's logger, for text from anywhere."""
