@@ -77,7 +77,7 @@ def test_a_node_that_does_not_stop_is_killed_in_time(pretend: Pretend) -> None:
     assert launch.end(signal.SIGINT) == 1
     assert launch.lines[-2:] == [
         "[vla-launch] vlm-1 did not stop in 5.0 s: killed",
-        "[vla-launch] vlm-1 ended badly: signal SIGKILL",
+        "[vla-launch] vlm-1 ended badly: signal SIGABRT",
     ]
 
 

@@ -229,10 +229,8 @@ class Launcher:
         deadline = time.monotonic() + _STOP_TIME
         while time.monotonic() < deadline and any(c.process.poll() is None for c in running):
             self._pass_output()
+        self._kill([child for child in running if child.process.poll() is None])
         for child in running:
-            if child.process.poll() is None:
-                self._say(f"{child.name} did not stop in {_STOP_TIME} s: killed")
-                child.process.kill()
             child.process.wait()
         for child in self._running:
             self._bury(child)
@@ -245,6 +243,18 @@ class Launcher:
         for name in missing:
             self._say(f"{name} had died and was not brought back")
         return not failed and not missing
+
+    def _kill(self, hung: Sequence[_Child]) -> None:
+        """Kill what did not stop. A node first says at which line its threads stand."""
+        for child in hung:
+            self._say(f"{child.name} did not stop in {_STOP_TIME} s: killed")
+            if child.program.node is not None:
+                child.process.send_signal(signal.SIGABRT)
+        deadline = time.monotonic() + _LAST_WORDS_TIME
+        while time.monotonic() < deadline and any(c.process.poll() is None for c in hung):
+            self._pass_output()
+        for child in hung:
+            child.process.kill()
 
     def _say(self, text: str) -> None:
         self._write(f"[vla-launch] {text}")

@@ -6,6 +6,7 @@ start that failed or a worker that died into one clear line and a non-zero exit 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import secrets
@@ -237,6 +238,7 @@ def run(node_type: Callable[[], VlaNode[Any]], segment: int = SMALL_SEGMENT) -> 
     that none of them is caught in the middle of publishing. Before that a signal just ends the
     process, however long its model takes to load.
     """
+    faulthandler.enable()  # in a crash, and when a hung node is aborted, it says where it stands
     sys.setswitchinterval(_GIVE_WAY)  # the default of 5 ms is much for who works to the clock
     if limit := limit_told():
         print(limit, file=sys.stderr)
@@ -313,7 +315,10 @@ def _check_cpus(config: object) -> None:
 
 
 def _end_after(limit: float, status: int) -> None:
-    """End the process even if the middleware's teardown hangs, which it has been seen to do."""
+    """End the process even if the middleware's teardown hangs, which it has been seen to do. Should
+    it hang with the interpreter's lock, no timer of Python's goes off: then say where it stands.
+    """
+    faulthandler.dump_traceback_later(limit + _TEARDOWN_TIME, exit=True)
     timer = threading.Timer(limit, os._exit, (status,))
     timer.daemon = True
     timer.start()
