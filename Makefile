@@ -1,7 +1,7 @@
 # Builds and runs the package without a ROS installation: everything goes into a virtual environment.
 #
 #   make demo [DURATION=20]   the main job against simulated senders; Ctrl+C, or DURATION, stops it
-#   make test                 linters and all tests, in WORKERS processes (4)
+#   make test                 linters and all tests, in WORKERS processes (3)
 #   make bench                rate, jitter, losses and CPU at full rate; the model's speed; 6 minutes
 #   make setup                only the environment and the package
 #   make clean                remove the environments and what was built
@@ -13,7 +13,7 @@ ROS_DISTRO = kilted
 DURATION = 0
 PYTHON = python3
 TESTS = test
-WORKERS = 4
+WORKERS = 3
 
 venv := .venv$(if $(filter-out kilted,$(ROS_DISTRO)),-$(ROS_DISTRO))
 bin := $(venv)/bin
