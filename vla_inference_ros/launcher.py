@@ -226,9 +226,7 @@ class Launcher:
             # rqt, though, takes no notice of SIGTERM.
             is_tool = child.program.node is None
             child.process.send_signal(signal.SIGINT if is_tool else signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_TIME
-        while time.monotonic() < deadline and any(c.process.poll() is None for c in running):
-            self._pass_output()
+        self._await_end(running, _STOP_TIME)
         self._kill([child for child in running if child.process.poll() is None])
         for child in running:
             child.process.wait()
@@ -250,11 +248,15 @@ class Launcher:
             self._say(f"{child.name} did not stop in {_STOP_TIME} s: killed")
             if child.program.node is not None:
                 child.process.send_signal(signal.SIGABRT)
-        deadline = time.monotonic() + _LAST_WORDS_TIME
-        while time.monotonic() < deadline and any(c.process.poll() is None for c in hung):
-            self._pass_output()
+        self._await_end(hung, _LAST_WORDS_TIME)
         for child in hung:
             child.process.kill()
+
+    def _await_end(self, children: Sequence[_Child], limit: float) -> None:
+        """Pass on what is said until all of them have ended, for ``limit`` [s] at most."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline and any(c.process.poll() is None for c in children):
+            self._pass_output()
 
     def _say(self, text: str) -> None:
         self._write(f"[vla-launch] {text}")
