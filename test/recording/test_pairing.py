@@ -73,3 +73,13 @@ def test_what_is_missing_before_a_later_picture_is_left_to_its_number() -> None:
     pairing.add_picture(picture(1))
     assert cameras(pairing, NEVER) == ["left"]
     assert pairing.never_came(NEVER) == {"view1": 1}
+
+
+def test_frames_of_ever_other_names_are_not_remembered() -> None:
+    pairing = Pairing()
+    for number in range(100):
+        image = CompressedImage(header=header(T + number, f"camera_{number}"))
+        pairing.add_picture(Picture("View1", image, NOW + number * SECOND))
+        assert cameras(pairing, NEVER) == [None]
+        assert pairing.never_came(NOW + (number - 10) * SECOND) == {}
+    assert len(pairing._newest) == 11

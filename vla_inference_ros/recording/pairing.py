@@ -33,7 +33,8 @@ class Pairing:
     def __init__(self) -> None:
         self._waiting: deque[Picture] = deque()
         self._infos: dict[_Key, deque[tuple[FrameInfo, int]]] = {}
-        self._newest: dict[str, int] = {}  # picture of each frame, when published [Unix ns]
+        # When the newest picture of each frame was published [Unix ns]; who came last stands last.
+        self._newest: dict[str, int] = {}
 
     def add_info(self, info: FrameInfo, published: int) -> None:
         """What is said of a picture, which may have come already."""
@@ -43,7 +44,9 @@ class Pairing:
     def add_picture(self, picture: Picture) -> None:
         """A picture; pictures come in the order in which they were published, or nearly so."""
         self._waiting.append(picture)
-        self._newest[picture.image.header.frame_id] = picture.published
+        frame = picture.image.header.frame_id
+        self._newest.pop(frame, None)
+        self._newest[frame] = picture.published
 
     def take(self, until: int) -> Iterator[Picture]:
         """The pictures with their infos, in their order. One that has none is waited for by those
@@ -64,13 +67,14 @@ class Pairing:
         """
         counts: Counter[str] = Counter()
         while self._infos:
-            oldest = next(iter(self._infos))
-            published = [each for _, each in self._infos[oldest]]
-            if published[0] >= until:
+            key, infos = next(iter(self._infos.items()))
+            if infos[0][1] >= until:
                 break
-            del self._infos[oldest]
-            frame, _, _ = oldest
-            counts[frame] += sum(each > self._newest.get(frame, 0) for each in published)
+            del self._infos[key]
+            newest = self._newest.get(key[0], 0)
+            counts[key[0]] += sum(published > newest for _, published in infos)
+        while self._newest and next(iter(self._newest.values())) < until:
+            del self._newest[next(iter(self._newest))]  # all infos that are left are later
         return +counts
 
     def _info_of(self, image: CompressedImage) -> FrameInfo | None:
