@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ COUNT = 4
 PNG = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 
 
-def all_inputs() -> list[RawMessage]:
+@cache  # serialized once, as those of a run
+def all_inputs() -> tuple[RawMessage, ...]:
     """Of each topic that is played, at least one message."""
     messages = list(run_messages(COUNT))
     state = convert.robot_state(packet(1), OFFSET, "base_link")
@@ -42,14 +44,14 @@ def all_inputs() -> list[RawMessage]:
     for view in range(2, 6):  # as View1's
         image = next(each for each in messages if each.topic == TOPIC)
         found.append(replace(image, topic=TOPIC.replace("view1", f"view{view}")))
-    return sorted([*messages, *found], key=lambda each: each.stamp_ns)
+    return tuple(sorted([*messages, *found], key=lambda each: each.stamp_ns))
 
 
 def with_one_changed(
     folder: Path, topic: str, change: Callable[[RawMessage], bytes]
 ) -> tuple[Path, int]:
     """A bag, and how many messages it has that are played."""
-    messages = all_inputs()
+    messages = list(all_inputs())
     place = next(number for number, each in enumerate(messages) if each.topic == topic)
     messages[place] = replace(messages[place], data=change(messages[place]))
     return bag(folder, messages), sum(each.topic in INPUTS for each in messages)
